@@ -1,0 +1,319 @@
+"""LLVM text to machine code: the only module that touches `llvmlite.binding`.
+
+Text comes in with explicit vectors and loop invariants hoisted, so no IR passes run and the code generator
+works at level 1: 4 to 8 ms a kernel where the full pipeline takes 13 to 40 for the same speed. Objects go to
+the disk cache and come back in a quarter of a millisecond.
+
+llvmlite is imported on first use (60 ms), which keeps `import tarry.core` quick.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tarry.base.settings import settings
+from tarry.codegen.cache import Entry, ObjectCache, disk_cache, entry_key
+from tarry.runtime.counters import counters
+
+EMITTER_VERSION = 1  # raise it when the same text has to give another object
+OPTIMIZATION_LEVEL = 1
+
+# Around everything LLVM does (it takes turns anyway). A fork waits for it: the child must find LLVM at rest.
+_lock = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+
+_X86_MACHINES = ("x86_64", "amd64", "i686")
+_ARM_MACHINES = ("aarch64", "arm64")
+
+
+class AssemblyError(RuntimeError):
+    """LLVM refused a text or an object. `text` is the offending LLVM text (empty for an object)."""
+
+    def __init__(self, message: str, text: str = "") -> None:
+        super().__init__(message)
+        self.text = text
+
+
+class Target:
+    """A machine to generate code for.
+
+    `vector_bits` is the width the emitter should use (512, 256 or 128), `has_fma` whether fused multiply-add
+    is an instruction (else emit fmul and fadd with `contract`: llvm.fma would be a slow library call),
+    `has_f16c` whether half to float is one, `architecture` "x86", "aarch64" or "other". Targets with equal
+    `key` give equal objects.
+
+    Example:
+        >>> Target.named("avx2").vector_bits
+        256
+    """
+
+    __slots__ = ("architecture", "cpu", "features", "has_f16c", "has_fma", "name", "triple", "vector_bits")
+
+    def __init__(
+        self, name: str, triple: str, cpu: str, features: str, vector_bits: int, has_fma: bool, has_f16c: bool
+    ) -> None:
+        machine = triple.split("-", 1)[0]
+        self.name = name
+        self.triple = triple
+        self.cpu = cpu
+        self.features = features
+        self.vector_bits = vector_bits
+        self.has_fma = has_fma
+        self.has_f16c = has_f16c
+        self.architecture = (
+            "x86" if machine in _X86_MACHINES else "aarch64" if machine in _ARM_MACHINES else "other"
+        )
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What decides the object besides the text."""
+        return self.triple, self.cpu, self.features
+
+    @classmethod
+    def host(cls) -> Target:
+        """This machine, or what `settings.target` (TARRY_TARGET) says it should pass for.
+
+        Errors: ValueError when the setting names a target that this machine cannot run.
+        """
+        name = settings.target
+        if name not in _targets:
+            _targets[name] = _detect_host() if name == "host" else _narrowed_host(name)
+        return _targets[name]
+
+    @classmethod
+    def named(cls, name: str) -> Target:
+        """The target "host", "avx512", "avx2", "sse2" or "neon", whether or not this machine is one.
+
+        Errors: ValueError for another name.
+        """
+        if name == "host":
+            return _detect_host()
+        if name == "neon":
+            return cls("neon", "aarch64-unknown-linux-gnu", "generic", "+neon", 128, True, True)
+        if name not in _X86_LEVELS:
+            names = ", ".join(["host", *_X86_LEVELS, "neon"])
+            raise ValueError(f"[target] Unknown target {name!r}; expected one of {names}.")
+        cpu, bits, wide, _ = _X86_LEVELS[name]
+        triple = _llvm().get_default_triple()
+        if triple.split("-", 1)[0] not in _X86_MACHINES:
+            triple = "x86_64-unknown-linux-gnu"
+        return cls(name, triple, cpu, "", bits, wide, wide)
+
+    def __repr__(self) -> str:
+        return f"Target({self.name}, {self.triple}, {self.cpu}, {self.vector_bits} bits)"
+
+
+# Name -> LLVM's processor, vector bits, whether it has FMA and F16C, features the host must have to run it.
+_X86_LEVELS: dict[str, tuple[str, int, bool, tuple[str, ...]]] = {
+    "avx512": ("x86-64-v4", 512, True, ("avx512f", "avx512bw", "avx512dq", "avx512vl", "fma", "f16c")),
+    "avx2": ("x86-64-v3", 256, True, ("avx2", "fma", "f16c", "bmi2")),
+    "sse2": ("x86-64", 128, False, ()),
+}
+_targets: dict[str, Target] = {}
+
+
+class Assembler:
+    """Makes objects from text and loads them into this process. Thread-safe: one call at a time."""
+
+    def __init__(self) -> None:
+        self._machines: dict[tuple[str, str, str], Any] = {}
+        self._jit: Any = None
+        # Detached from llvmlite's ownership, so never unloaded while a worker is inside.
+        self._libraries: list[Any] = []
+
+    def assemble(self, text: str, target: Target | None = None) -> bytes:
+        """The object for a module's text. Errors: AssemblyError (a RuntimeError) if LLVM refuses it."""
+        with _lock:
+            module, machine = self._parse(text, target or Target.host())
+            return bytes(machine.emit_object(module))
+
+    def assembly_text(self, text: str, target: Target | None = None) -> str:
+        """The same in the target's assembly language, to read."""
+        with _lock:
+            module, machine = self._parse(text, target or Target.host())
+            return str(machine.emit_assembly(module))
+
+    def verify(self, text: str) -> None:
+        """Parse and verify a text without generating code. Errors: AssemblyError."""
+        with _lock:
+            self._parse_module(text)
+
+    def load(
+        self, object_bytes: bytes, names: Sequence[str], imports: Mapping[str, int] | None = None
+    ) -> dict[str, int]:
+        """Link an object into this process; returns the addresses of the names. The code stays for ever.
+
+        Symbols the object lacks come from `imports` (name -> address), then from the process (libm, libc).
+        Errors: AssemblyError for a name that is not there or a symbol nobody has.
+        """
+        with _lock:
+            llvm = _llvm()
+            if self._jit is None:
+                self._jit = llvm.create_lljit_compiler(self._machine(_detect_host()), use_jit_link=False)
+                # Code must outlive everything, workers at interpreter exit included: never free the JIT.
+                ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._jit))
+            builder = llvm.JITLibraryBuilder().add_object_img(object_bytes)
+            for name in names:
+                builder.export_symbol(name)
+            for name, address in (imports or {}).items():
+                builder.import_symbol(name, address)
+            try:
+                library = builder.add_current_process().link(self._jit, f"tarry{len(self._libraries)}")
+            except RuntimeError as error:
+                # The name of a library that failed is used up as well.
+                self._libraries.append(None)
+                raise AssemblyError(f"[assemble] Cannot load {', '.join(names)}: {error}") from None
+            library.detach()
+            self._libraries.append(library)
+            return {name: int(library[name]) for name in names}
+
+    def _parse(self, text: str, target: Target) -> tuple[Any, Any]:
+        machine = self._machine(target)
+        module = self._parse_module(text)
+        module.triple = target.triple
+        module.data_layout = str(machine.target_data)
+        return module, machine
+
+    def _parse_module(self, text: str) -> Any:
+        try:
+            module = _llvm().parse_assembly(text)
+            module.verify()
+        except RuntimeError as error:
+            raise AssemblyError(f"[assemble] LLVM does not accept the text: {error}", text) from None
+        return module
+
+    def _machine(self, target: Target) -> Any:
+        machine = self._machines.get(target.key)
+        if machine is None:
+            llvm = _llvm()
+            if target.triple.split("-", 1)[0] != llvm.get_default_triple().split("-", 1)[0]:
+                llvm.initialize_all_targets()
+                llvm.initialize_all_asmprinters()
+            try:
+                description = llvm.Target.from_triple(target.triple)
+            except RuntimeError as error:
+                raise AssemblyError(f"[assemble] LLVM here has no back end for {target}: {error}") from None
+            machine = description.create_target_machine(
+                cpu=target.cpu, features=target.features, opt=OPTIMIZATION_LEVEL, jit=True
+            )
+            self._machines[target.key] = machine
+        return machine
+
+
+def compile_or_load(text: str, names: Sequence[str]) -> dict[str, int]:
+    """The addresses of the functions of a module's text on this machine.
+
+    A text this process has seen is loaded once; otherwise its object comes from the disk cache or from LLVM.
+    Errors: AssemblyError, a RuntimeError, with the text in `text`.
+    """
+    target = Target.host()
+    key = entry_key((str(EMITTER_VERSION), _versions(), *target.key, str(OPTIMIZATION_LEVEL), text))
+    # One thread at a time: a second one that needs the same text then finds it loaded.
+    with _lock:
+        known = _loaded.get(key)
+        if known is not None and all(name in known for name in names):
+            return {name: known[name] for name in names}
+        cache = disk_cache()
+        entry = cache.read(key) if cache is not None else None
+        addresses: dict[str, int] | None = None
+        if entry is not None and set(names) <= set(entry.names):
+            addresses = _load_entry(entry, names)
+        if addresses is None:
+            addresses = _compile(text, names, target, key, cache)
+        _loaded[key] = {**(known or {}), **addresses}
+        return addresses
+
+
+def _load_entry(entry: Entry, names: Sequence[str]) -> dict[str, int] | None:
+    """Load a stored object; None if the linker will not have it, which compiling afresh may cure."""
+    try:
+        addresses = assembler.load(entry.object_bytes, names)
+    except AssemblyError:
+        counters.cache_damaged += 1
+        return None
+    counters.kernels_loaded += len(names)
+    return addresses
+
+
+def _compile(
+    text: str, names: Sequence[str], target: Target, key: str, cache: ObjectCache | None
+) -> dict[str, int]:
+    """Compile, load and store in the disk cache."""
+    start = time.perf_counter()
+    object_bytes = assembler.assemble(text, target)
+    try:
+        addresses = assembler.load(object_bytes, names)
+    except AssemblyError as error:
+        error.text = text
+        raise
+    counters.compile_seconds += time.perf_counter() - start
+    counters.kernels_compiled += len(names)
+    if cache is not None:
+        cache.write(key, Entry(object_bytes, tuple(names)))
+    return addresses
+
+
+def _detect_host() -> Target:
+    """This machine with everything it has."""
+    if "detected" not in _targets:
+        llvm = _llvm()
+        triple = llvm.get_default_triple()
+        features = llvm.get_host_cpu_features()
+        arm = triple.split("-", 1)[0] in _ARM_MACHINES
+        bits = 512 if features.get("avx512f") else 256 if features.get("avx2") else 128
+        _targets["detected"] = Target(
+            "host",
+            triple,
+            llvm.get_host_cpu_name(),
+            features.flatten(),
+            bits,
+            arm or bool(features.get("fma")),
+            arm or bool(features.get("f16c")),
+        )
+    return _targets["detected"]
+
+
+def _narrowed_host(name: str) -> Target:
+    """A named target that this machine can run, too."""
+    if name not in _X86_LEVELS:
+        names = ", ".join(["host", *_X86_LEVELS])
+        raise ValueError(f"[target] TARRY_TARGET is {name!r}; expected one of {names}.")
+    features = _llvm().get_host_cpu_features()
+    missing = [feature for feature in _X86_LEVELS[name][3] if not features.get(feature)]
+    if missing or _detect_host().architecture != "x86":
+        lacking = f"it lacks {', '.join(missing)}" if missing else "it is not an x86 machine"
+        raise ValueError(f"[target] TARRY_TARGET is {name!r}, but this machine cannot run it: {lacking}.")
+    return Target.named(name)
+
+
+def _versions() -> str:
+    llvm = _llvm()
+    return f"llvmlite {_llvmlite_version} llvm {llvm.llvm_version_info}"
+
+
+def _llvm() -> Any:
+    """llvmlite.binding, imported and initialized on first use."""
+    global _binding, _llvmlite_version
+    if _binding is None:
+        with _lock:
+            if _binding is None:
+                import llvmlite
+                import llvmlite.binding as binding
+
+                binding.initialize_native_target()
+                binding.initialize_native_asmprinter()
+                _llvmlite_version = llvmlite.__version__
+                _binding = binding
+    return _binding
+
+
+_binding: Any = None
+_llvmlite_version = ""
+_loaded: dict[str, dict[str, int]] = {}
+assembler = Assembler()

@@ -1,0 +1,224 @@
+"""The object cache on disk: compiled kernels survive the process that compiled them.
+
+One file per entry, named by its key (a hash of everything the object depends on):
+
+    magic | sha256 of what follows and of the key | lengths of names and object | names, one a line | object
+
+A damaged entry, whatever the damage, is treated as missing and replaced. Files appear under their name only
+when complete, so any number of processes may share the directory. Objects are machine code: the directory
+must belong to this user and be closed to others, or the cache is not used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+import struct
+import tempfile
+import time
+import warnings
+
+from tarry.base.settings import settings
+from tarry.runtime.counters import counters
+
+SIZE_LIMIT = 256 << 20
+
+_MAGIC = b"TARRY\x00\x00\x01"  # ends with the version of the format
+_LENGTHS = struct.Struct("<IQ")
+_HEADER_BYTES = len(_MAGIC) + 32 + _LENGTHS.size
+_FOLDER = "objects"
+_SUFFIX = ".tarry"
+_TEMPORARY_PREFIX = "writing-"
+_ABANDONED_SECONDS = 3600.0
+_WRITES_PER_PRUNE = 64
+
+
+class Entry:
+    """One compiled object and the names of the functions it exports."""
+
+    __slots__ = ("names", "object_bytes")
+
+    def __init__(self, object_bytes: bytes, names: tuple[str, ...]) -> None:
+        self.object_bytes = object_bytes
+        self.names = names
+
+
+class ObjectCache:
+    """Entries in one directory. Trouble with the disk never raises: it warns once, and goes on without."""
+
+    def __init__(self, directory: str, size_limit: int = SIZE_LIMIT) -> None:
+        self.directory = os.path.join(directory, _FOLDER)
+        self.size_limit = size_limit
+        self.usable = self._prepare()
+        # Short processes must prune as well, so they do not all start counting at zero.
+        self._writes = os.getpid() % _WRITES_PER_PRUNE
+
+    def _prepare(self) -> bool:
+        """Make the private directory; returns whether it is there and can be trusted."""
+        try:
+            os.makedirs(os.path.dirname(self.directory), mode=0o700, exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(self.directory, 0o700)
+            status = os.lstat(self.directory)
+        except OSError as error:
+            _warn(f"[cache] The object cache is off: cannot create {self.directory!r} ({error}).")
+            return False
+        problem = _distrust(status)
+        if problem:
+            _warn(f"[cache] The object cache is off: {self.directory!r} {problem}.")
+            return False
+        return True
+
+    def path(self, key: str) -> str:
+        """The file of an entry."""
+        return os.path.join(self.directory, key + _SUFFIX)
+
+    def read(self, key: str) -> Entry | None:
+        """The entry of a key, or None if it is missing or damaged (which is counted in `cache_damaged`)."""
+        if not self.usable:
+            return None
+        path = self.path(key)
+        try:
+            with open(path, "rb") as file:
+                content = file.read()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            _warn(f"[cache] Cannot read {path!r} ({error}).")
+            return None
+        entry = decode(key, content)
+        if entry is None:
+            counters.cache_damaged += 1
+            return None
+        # The time of last use decides what is pruned.
+        with contextlib.suppress(OSError):
+            os.utime(path)
+        return entry
+
+    def write(self, key: str, entry: Entry) -> None:
+        """Store an entry under a key, replacing what is there."""
+        if not self.usable:
+            return
+        content = encode(key, entry)
+        try:
+            self._replace(self.path(key), content)
+        except FileNotFoundError:
+            # Somebody removed the directory while we run.
+            self.usable = self._prepare()
+            if self.usable:
+                with contextlib.suppress(OSError):
+                    self._replace(self.path(key), content)
+        except OSError as error:
+            # On Windows a file that another process reads cannot be replaced; it holds the same entry.
+            if not (isinstance(error, PermissionError) and os.path.exists(self.path(key))):
+                _warn(f"[cache] Cannot write to the object cache {self.directory!r} ({error}).")
+        self._writes += 1
+        if self._writes % _WRITES_PER_PRUNE == 0:
+            self.prune()
+
+    def _replace(self, path: str, content: bytes) -> None:
+        descriptor, temporary = tempfile.mkstemp(prefix=_TEMPORARY_PREFIX, dir=self.directory)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+
+    def prune(self) -> None:
+        """If there is more than the limit, remove the longest unused entries down to three quarters of it."""
+        entries: list[tuple[float, int, str]] = []
+        total = 0
+        try:
+            with os.scandir(self.directory) as files:
+                for file in files:
+                    with contextlib.suppress(OSError):
+                        status = file.stat(follow_symlinks=False)
+                        if file.name.endswith(_SUFFIX):
+                            entries.append((status.st_mtime, status.st_size, file.path))
+                            total += status.st_size
+                        elif _abandoned(file.name, status):
+                            os.unlink(file.path)
+        except OSError:
+            return
+        if total <= self.size_limit:
+            return
+        for _, size, path in sorted(entries):
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+                total -= size
+            if total <= self.size_limit * 3 // 4:
+                return
+
+
+def encode(key: str, entry: Entry) -> bytes:
+    """The bytes of an entry's file."""
+    names = "\n".join(entry.names).encode()
+    body = _LENGTHS.pack(len(names), len(entry.object_bytes)) + names + entry.object_bytes
+    return _MAGIC + hashlib.sha256(key.encode() + body).digest() + body
+
+
+def decode(key: str, content: bytes) -> Entry | None:
+    """The entry in a file's bytes, or None unless every byte is as it was written for this key."""
+    if len(content) < _HEADER_BYTES or not content.startswith(_MAGIC):
+        return None
+    body = content[len(_MAGIC) + 32 :]
+    if hashlib.sha256(key.encode() + body).digest() != content[len(_MAGIC) : len(_MAGIC) + 32]:
+        return None
+    names_length, object_length = _LENGTHS.unpack_from(body)
+    if len(body) != _LENGTHS.size + names_length + object_length:
+        return None
+    names_end = _LENGTHS.size + names_length
+    return Entry(body[names_end:], tuple(body[_LENGTHS.size : names_end].decode().split("\n")))
+
+
+def entry_key(parts: tuple[str, ...]) -> str:
+    """The hash of everything an object depends on. Each part goes with its length, so they cannot mix."""
+    digest = hashlib.sha256()
+    for part in parts:
+        encoded = part.encode()
+        digest.update(len(encoded).to_bytes(8, "little"))
+        digest.update(encoded)
+    return digest.hexdigest()
+
+
+def disk_cache() -> ObjectCache | None:
+    """The cache the settings ask for, or None if they switch it off."""
+    if not settings.disk_cache:
+        return None
+    directory = settings.cache_directory
+    if directory not in _caches:
+        _caches[directory] = ObjectCache(directory)
+    return _caches[directory]
+
+
+def _distrust(status: os.stat_result) -> str:
+    """What is wrong with a directory that is to hold machine code; empty if nothing is."""
+    if not stat.S_ISDIR(status.st_mode):
+        return "is not a directory"
+    if hasattr(os, "geteuid"):
+        if status.st_uid != os.geteuid():
+            return "belongs to another user"
+        if status.st_mode & 0o022:
+            return "can be written by other users"
+    return ""
+
+
+def _abandoned(name: str, status: os.stat_result) -> bool:
+    """Whether a file is what a process that died while writing has left behind."""
+    return name.startswith(_TEMPORARY_PREFIX) and time.time() - status.st_mtime > _ABANDONED_SECONDS
+
+
+def _warn(message: str) -> None:
+    """One warning a process: a full disk must not print a line for every kernel."""
+    if not _warned:
+        _warned.append(message)
+        warnings.warn(message, RuntimeWarning, stacklevel=3)
+
+
+_caches: dict[str, ObjectCache] = {}
+_warned: list[str] = []

@@ -1,0 +1,293 @@
+"""A group is what becomes one kernel: stored values whose computation shares loops.
+
+The loops are the axes of the group's space, the dimensions of extent other than 1. When some axes are
+`reduced`, one iteration of the others is a row: passes over the row accumulate reductions and store
+full values, and between passes row values are computed from finished reductions. Members have levels:
+
+  full    one element per iteration of all axes, stored in pass `stage`
+  reduce  accumulated over the reduced axes in pass `stage`, one result per row
+  row     one element per row, computed before pass `stage`
+  total   accumulated over everything, by all threads; known when the loops have ended
+  final   computed from totals after the loops
+"""
+
+from __future__ import annotations
+
+from tarry.compiler.access import (
+    Position,
+    StridedView,
+    Unreachable,
+    position_along,
+    strided_view,
+)
+from tarry.compiler.program import SymbolicShape, Value
+from tarry.compiler.trace import Instance, Trace
+from tarry.loops.poly import ONE, Poly
+from tarry.ops.indexed import Scatter
+from tarry.ops.products import Matmul
+from tarry.ops.slices import SliceUpdate
+from tarry.ops.structure import Reduction
+
+
+class Member:
+    """A stored value in a group: its level, where it stands, its pass, and what computes it.
+
+    `sink` is the instance that is stored or accumulated.
+    """
+
+    __slots__ = ("level", "position", "sink", "stage", "value")
+
+    def __init__(self, value: Value, level: str, position: Position, stage: int, sink: Instance) -> None:
+        self.value = value
+        self.level = level
+        self.position = position
+        self.stage = stage
+        self.sink = sink
+
+
+class Placement:
+    """How a value would fit a group: the level, the positions of its sink and of its result, new reduced axes."""
+
+    __slots__ = ("level", "reduced", "result", "sink", "source")
+
+    def __init__(
+        self, level: str, source: Value, sink: Position, result: Position, reduced: frozenset[int] | None = None
+    ) -> None:
+        self.level = level
+        self.source = source
+        self.sink = sink
+        self.result = result
+        self.reduced = reduced
+
+
+class Group:
+    """See the top of this file. `depends` are the groups it reads from, `ancestors` the bits of all before."""
+
+    def __init__(self, number: int, value: Value, stored: set[Value]) -> None:
+        self.number = number
+        self.stored = stored
+        self.members: dict[Value, Member] = {}
+        self.reduced: frozenset[int] = frozenset()
+        self.depends: set[Group] = set()
+        self.ancestors = 0
+        self.external: list[Value] = []
+        primitive = value.primitive
+        self.barrier = _barrier(value)
+        self.alone = self.barrier
+        self.value = value
+        shape = _loop_shape(value)
+        self.space: tuple[Poly, ...] = tuple([extent for extent in shape if extent != ONE])
+        self.trace = Trace(stored, dict(enumerate(self.space)))
+        if self.barrier:
+            self._trace_barrier(value)
+            return
+        if isinstance(primitive, Reduction) and value.reduction:
+            axes = _axes_of_dimensions(shape)
+            reduced = frozenset(axis for d in primitive.axes if (axis := axes[d]) is not None)
+            if len(reduced) < len(self.space):
+                self.reduced = reduced
+        placement = self._place(value)
+        assert placement is not None
+        self._admit(value, placement, self.trace)
+
+    # loops
+
+    @property
+    def outer(self) -> list[int]:
+        """The axes that are not reduced."""
+        return [axis for axis in range(len(self.space)) if axis not in self.reduced]
+
+    @property
+    def inner(self) -> list[int]:
+        return sorted(self.reduced)
+
+    @property
+    def loop_order(self) -> list[int]:
+        return self.outer + self.inner
+
+    # joining
+
+    def attach(self, group_of: dict[Value, Group]) -> None:
+        """Note which groups a new group reads from."""
+        for source in self.external:
+            other = group_of.get(source)
+            if other is not None and other is not self:
+                self.depends.add(other)
+                self.ancestors |= other.ancestors | 1 << other.number
+
+    def join(self, value: Value, group_of: dict[Value, Group]) -> bool:
+        """Take the value in, if the loops fit and no other group would have to run both before and after."""
+        placement = self._place(value)
+        if placement is None:
+            return False
+        trial = Trace(self.stored, self.trace.extents)
+        try:
+            trial.add(placement.source, placement.sink, placement.source is value)
+        except Unreachable:
+            return False
+        if self._stage(placement, trial) is None:
+            return False
+        gained: set[Group] = set()
+        for source in _read(trial):
+            other = group_of.get(source)
+            if other is None or other is self:
+                continue
+            if other.ancestors >> self.number & 1:
+                return False
+            gained.add(other)
+        self._admit(value, placement, self.trace)
+        new = gained - self.depends
+        if new:
+            self.depends |= new
+            before = 0
+            for other in new:
+                before |= other.ancestors | 1 << other.number
+            for group in set(group_of.values()):
+                if group is self or group.ancestors >> self.number & 1:
+                    group.ancestors |= before
+        return True
+
+    def _place(self, value: Value) -> Placement | None:
+        if value.reduction:
+            return self._place_reduction(value)
+        extents = tuple([extent for extent in value.shape if extent != ONE])
+        if extents == self.space and not (not extents and self._has_totals()):
+            position = self.position(value.shape, list(range(len(self.space))))
+            return Placement("full" if self.space else "row", value, position, position)
+        outer = self.outer
+        if self.reduced and extents == tuple([self.space[axis] for axis in outer]):
+            position = self.position(value.shape, outer)
+            return Placement("row", value, position, position)
+        if not extents and self._has_totals():
+            position = self.position(value.shape, [])
+            return Placement("final", value, position, position)
+        return None
+
+    def _place_reduction(self, value: Value) -> Placement | None:
+        primitive = value.primitive
+        assert isinstance(primitive, Reduction)
+        source = value.inputs[0]
+        extents = tuple([extent for extent in source.shape if extent != ONE])
+        axes = _axes_of_dimensions(source.shape)
+        reduced = frozenset(axis for d in primitive.axes if (axis := axes[d]) is not None)
+        everything = len(reduced) == len(extents)
+        if extents == self.space:
+            position = self.position(source.shape, list(range(len(self.space))))
+            if everything:
+                if self.reduced:
+                    return None
+                return Placement("total", source, position, self.position(value.shape, []))
+            if (self.reduced and reduced != self.reduced) or (not self.reduced and self._has_totals()):
+                return None
+            kept = [axis for axis in range(len(self.space)) if axis not in reduced]
+            return Placement("reduce", source, position, self.position(value.shape, kept), reduced)
+        outer = self.outer
+        if self.reduced and everything and extents == tuple([self.space[axis] for axis in outer]):
+            position = self.position(source.shape, outer)
+            return Placement("total", source, position, self.position(value.shape, []))
+        return None
+
+    def _has_totals(self) -> bool:
+        return any(member.level == "total" for member in self.members.values())
+
+    def position(self, shape: SymbolicShape, axes: list[int]) -> Position:
+        """The position in which the dimensions of `shape` that are not 1 are `axes`, in order."""
+        remaining = list(axes)
+        return position_along([None if extent == ONE else remaining.pop(0) for extent in shape])
+
+    def _stage(self, placement: Placement, trial: Trace) -> int | None:
+        """The pass the value belongs to; None when it needs a member the group cannot give it in time."""
+        stage = 0
+        for instance in trial.instances:
+            if instance.source is not None and instance.source.base in self.members:
+                return None
+            if not instance.loaded:
+                continue
+            member = self.members.get(instance.value)
+            if member is None:
+                continue
+            if member.level in ("total", "final"):
+                if placement.level != "final":
+                    return None
+                continue
+            if instance.position != member.position or instance.guard or placement.level == "final":
+                return None
+            after = 1 if member.level == "reduce" else 0
+            stage = max(stage, member.stage + after)
+        return stage
+
+    def _admit(self, value: Value, placement: Placement, trace: Trace) -> None:
+        sink = trace.add(placement.source, placement.sink, placement.source is value)
+        own = Trace(self.stored, trace.extents)
+        own.add(placement.source, placement.sink, placement.source is value)
+        stage = self._stage(placement, own)
+        assert stage is not None
+        if placement.reduced is not None:
+            self.reduced = placement.reduced
+        self.members[value] = Member(value, placement.level, placement.result, stage, sink)
+        for source in _read(own):
+            if source not in self.members and source not in self.external:
+                self.external.append(source)
+
+    # kernels of their own
+
+    def _trace_barrier(self, value: Value) -> None:
+        primitive = value.primitive
+        position = self.position(_loop_shape(value), list(range(len(self.space))))
+        if isinstance(primitive, Matmul):
+            for source in value.inputs:
+                found = strided_view(source, self.stored)
+                assert isinstance(found, StridedView)
+                self.external.append(found.base)
+            return
+        if isinstance(primitive, (Scatter, SliceUpdate)):
+            self.external.append(value.inputs[0])
+            self.trace.add(value.inputs[1], position)
+            if isinstance(primitive, Scatter):
+                at = tuple([position[axis] for axis in primitive.index_axes])
+                for index in value.inputs[2:]:
+                    self.trace.add(index, at)
+            self.external.extend(source for source in _read(self.trace) if source not in self.external)
+            return
+        raise AssertionError(f"[group] no kernel for {value!r}")
+
+    def __str__(self) -> str:
+        listed = ", ".join(f"%{v.number} {m.level}@{m.stage}" for v, m in self.members.items())
+        if self.barrier:
+            listed = repr(self.value)
+        space = " ".join(f"{e}{'r' if a in self.reduced else ''}" for a, e in enumerate(self.space))
+        return f"[{space}] {listed}"
+
+
+def _barrier(value: Value) -> bool:
+    return isinstance(value.primitive, (Matmul, Scatter, SliceUpdate))
+
+
+def _loop_shape(value: Value) -> SymbolicShape:
+    """The shape whose dimensions are the loops of a kernel for this value."""
+    if value.reduction:
+        return value.inputs[0].shape
+    if isinstance(value.primitive, (Scatter, SliceUpdate)):
+        return value.inputs[1].shape
+    return value.shape
+
+
+def _axes_of_dimensions(shape: SymbolicShape) -> list[int | None]:
+    """For each dimension its axis in the group's space; None for extents of 1."""
+    axes: list[int | None] = []
+    count = 0
+    for extent in shape:
+        axes.append(None if extent == ONE else count)
+        count += extent != ONE
+    return axes
+
+
+def _read(trace: Trace) -> list[Value]:
+    """The stored values and leaves a trace reads."""
+    found: dict[Value, None] = {}
+    for instance in trace.instances:
+        if instance.loaded:
+            found[instance.value] = None
+        elif instance.source is not None:
+            found[instance.source.base] = None
+    return list(found)

@@ -1,0 +1,337 @@
+"""Lowering: a group becomes a loop nest.
+
+    for each row (parallel):                     the loops over the axes that are not reduced
+      row values of stage 0
+      pass 0 over the row                        the reduced axes: accumulate, store full values
+      row values of stage 1, ...
+    totals and final values
+
+A costly value that a later pass needs again is kept in scratch memory, which stays in cache for one row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tarry.compiler.access import linear_place
+from tarry.compiler.emission import Emission, row_major
+from tarry.compiler.fuse import EXPENSIVE
+from tarry.compiler.group import Group, Member
+from tarry.compiler.lowered import LoweredKernel, Work
+from tarry.compiler.program import Value
+from tarry.compiler.schedule import LoopAxis, Schedule, schedule_axes
+from tarry.compiler.trace import Instance, load_place, own_cost
+from tarry.loops.ir import Accumulator, BufferParam, Coefficient, Instr, Loop, LoopVar
+from tarry.loops.builder import linear
+from tarry.loops.poly import ONE, Affine, Poly, product
+from tarry.ops.elementwise import Constant
+from tarry.ops.generators import Iota
+from tarry.ops.structure import Reduction
+from tarry.base.dtypes import int64
+
+
+class GroupLowering:
+    """The state of lowering one group. `live` are the stored values someone outside the group reads."""
+
+    def __init__(self, name: str, group: Group, live: set[Value]) -> None:
+        self.group = group
+        self.live = live
+        self.emission = Emission(name)
+        self.builder = self.emission.builder
+        self.schedule = schedule_axes(group.space, group.outer, group.inner, self._places())
+        self.members = list(group.members.values())
+        self.order = {instance: number for number, instance in enumerate(group.trace.instances)}
+        self.totals: dict[Member, Accumulator] = {}
+        self.stored: dict[Value, BufferParam] = {}
+        # Costly values of earlier passes, and where they are kept.
+        self.kept: dict[Instance, BufferParam] = {}
+        self.passed: set[Instance] = set()
+
+    def lower(self) -> LoweredKernel:
+        for member in self.members:
+            if member.level == "total":
+                self.totals[member] = self._declare(member)
+        opened = self._open_rows()
+        stages = max((member.stage for member in self.members), default=0)
+        for stage in range(stages + 1):
+            self._row_members(stage)
+            self._pass(stage)
+        for loop in reversed(opened):
+            self.builder.close_loop(loop)
+            self.emission.close_scope()
+        self._finish()
+        return LoweredKernel(self.builder.finish(), self.emission.bindings, self._work())
+
+    # the loops around rows
+
+    def _open_rows(self) -> list[Loop]:
+        opened: list[Loop] = []
+        parallel = self.schedule.parallel
+        if parallel:
+            extent = product([axis.extent for axis in parallel])
+            loop = self._open(extent, parallel=True)
+            opened.append(loop)
+            self._split(loop.var, parallel)
+        if self.schedule.vector_outer:
+            axis = self.schedule.outer[-1]
+            loop = self._open(axis.extent, parallel=not parallel, vector=True)
+            opened.append(loop)
+            self._assign(axis, loop.var)
+        return opened
+
+    def _open(self, extent: Poly, parallel: bool = False, vector: bool = False) -> Loop:
+        role = ("extent", len(self.emission.bindings))
+        loop = self.builder.open_loop(self.emission.coefficient(role, extent), parallel, vector)
+        self.emission.open_scope()
+        return loop
+
+    def _assign(self, loop: LoopAxis, factor: LoopVar | Instr) -> None:
+        for axis in loop.axes[:-1]:
+            self.emission.factors[axis] = None
+        self.emission.factors[loop.axis] = factor
+
+    def _split(self, var: LoopVar, loops: Sequence[LoopAxis]) -> None:
+        """Take the variable of one loop over several apart into theirs."""
+        if len(loops) == 1:
+            self._assign(loops[0], var)
+            return
+        rest = self.builder.index(linear((var, Coefficient(1))))
+        for loop in reversed(loops[1:]):
+            extent = self.emission.size(("split", loop.axis), loop.extent)
+            self._assign(loop, self.builder.apply("mod", rest, extent))
+            rest = self.builder.apply("floordiv", rest, extent)
+        self._assign(loops[0], rest)
+
+    # rows and passes
+
+    def _row_members(self, stage: int) -> None:
+        for member in self.members:
+            if member.stage != stage:
+                continue
+            if member.level == "row":
+                value = self._emit_sink(member)
+                self.emission.local[member.value] = value
+                self._store(member, value)
+            elif member.level == "total" and not self._is_full(member):
+                self._update(member, self.totals[member])
+
+    def _is_full(self, member: Member) -> bool:
+        """Whether a total takes one element from every iteration of all loops, not one from each row."""
+        return not self.group.reduced
+
+    def _pass(self, stage: int) -> None:
+        full = [
+            member
+            for member in self.members
+            if member.stage == stage
+            and (member.level in ("full", "reduce") or (member.level == "total" and self._is_full(member)))
+        ]
+        if not full:
+            return
+        accumulators = {member: self._declare(member) for member in full if member.level == "reduce"}
+        opened = self._open_inner()
+        saved = self._choose_kept(full, stage)
+        for member in full:
+            if member.level == "full":
+                value = self._emit_sink(member)
+                self.emission.local[member.value] = value
+                self._store(member, value)
+            else:
+                self._update(member, self.totals.get(member) or accumulators[member])
+        self._keep(saved)
+        for loop in reversed(opened):
+            self.builder.close_loop(loop)
+            self.emission.close_scope()
+        if opened:
+            for member in full:
+                self.emission.local.pop(member.value, None)
+        for member, accumulator in accumulators.items():
+            value = self._result(member, accumulator)
+            self.emission.local[member.value] = value
+            self._store(member, value)
+
+    def _open_inner(self) -> list[Loop]:
+        opened: list[Loop] = []
+        for number, axis in enumerate(self.schedule.inner):
+            last = number == len(self.schedule.inner) - 1
+            loop = self._open(axis.extent, vector=last and not self.schedule.vector_outer)
+            self._assign(axis, loop.var)
+            opened.append(loop)
+        return opened
+
+    # sinks
+
+    def _needed(self, sink: Instance) -> list[Instance]:
+        """The sink and what it needs that is not known yet, operands first."""
+        needed: set[Instance] = set()
+        stack = [sink]
+        while stack:
+            instance = stack.pop()
+            if instance in needed or self.emission.known(instance) is not None:
+                continue
+            needed.add(instance)
+            if instance not in self.kept:
+                stack.extend(instance.operands)
+        return sorted(needed, key=self.order.__getitem__)
+
+    def _emit_sink(self, member: Member) -> Instr:
+        for instance in self._needed(member.sink):
+            buffer = self.kept.get(instance)
+            if buffer is not None:
+                position = self.emission.position(("kept", id(buffer)), self._row_place())
+                self.emission.define(instance, self.builder.load(buffer, position))
+            else:
+                self.emission.emit(instance)
+        found = self.emission.known(member.sink)
+        assert found is not None
+        return found
+
+    def _store(self, member: Member, value: Instr) -> None:
+        if member.value not in self.live:
+            return
+        buffer = self.emission.buffer(member.value, "out")
+        place = linear_place(member.value, member.position)
+        position = self.emission.position(("buffer", member.value.number), place)
+        self.builder.store(buffer, position, value)
+
+    def _declare(self, member: Member) -> Accumulator:
+        primitive = member.value.primitive
+        assert isinstance(primitive, Reduction)
+        return self.builder.declare(primitive.combiner, primitive.accumulated(member.sink.value.dtype))
+
+    def _update(self, member: Member, accumulator: Accumulator) -> None:
+        primitive = member.value.primitive
+        assert isinstance(primitive, Reduction)
+        value = self._emit_sink(member)
+        place: Instr | None = None
+        if primitive.uses_place:
+            place = self.emission.index(("place", member.value.number), self._reduced_place(member))
+        self.builder.update(accumulator, *primitive.prepare(self.builder, value, place))
+
+    def _reduced_place(self, member: Member) -> Affine:
+        """The row-major place along the axes a member reduces."""
+        reduced = [axis for axis in range(len(self.group.space)) if self._reduces(member, axis)]
+        return row_major(reduced, self.group.space)
+
+    def _reduces(self, member: Member, axis: int) -> bool:
+        if member.level == "reduce":
+            return axis in self.group.reduced
+        return self._is_full(member) or axis not in self.group.reduced
+
+    def _result(self, member: Member, accumulator: Accumulator) -> Instr:
+        primitive = member.value.primitive
+        assert isinstance(primitive, Reduction)
+        components = [self.builder.read(accumulator, k) for k in range(len(accumulator.dtypes))]
+        return primitive.result(self.builder, components)
+
+    def _finish(self) -> None:
+        for member, accumulator in self.totals.items():
+            value = self._result(member, accumulator)
+            self.emission.local[member.value] = value
+            self._store(member, value)
+        for member in self.members:
+            if member.level == "final":
+                value = self._emit_sink(member)
+                self.emission.local[member.value] = value
+                self._store(member, value)
+
+    # values kept from one pass for the next ones
+
+    def _choose_kept(self, full: list[Member], stage: int) -> list[Instance]:
+        """The costly instances this pass computes that a later pass needs, or stored values nobody keeps."""
+        if self.schedule.vector_outer or not self.schedule.inner:
+            return []
+        now = self._reach(full)
+        later = [m for m in self.members if m.stage > stage and m.level in ("full", "reduce")]
+        wanted = self._reach(later)
+        return [
+            instance
+            for instance in self.group.trace.instances
+            if instance in now
+            and instance in wanted
+            and instance not in self.kept
+            and not instance.loaded
+            and own_cost(instance.value) >= EXPENSIVE
+            and self._depends_on_row(instance)
+        ]
+
+    def _depends_on_row(self, instance: Instance) -> bool:
+        axes = {axis for run in instance.position for axis, _ in run.place.terms}
+        return bool(axes & self.group.reduced)
+
+    def _reach(self, members: list[Member]) -> set[Instance]:
+        reached: set[Instance] = set()
+        stack = [member.sink for member in members]
+        while stack:
+            instance = stack.pop()
+            if instance in reached:
+                continue
+            reached.add(instance)
+            if instance in self.kept:
+                continue
+            stack.extend(instance.operands)
+            source = self.group.members.get(instance.value)
+            if instance.loaded and source is not None and source.level == "full":
+                stack.append(source.sink)
+        return reached
+
+    def _keep(self, saved: list[Instance]) -> None:
+        for instance in saved:
+            value = self.emission.known(instance)
+            if value is None:
+                continue
+            extent = product([self.group.space[axis] for axis in self.group.inner])
+            buffer = self.emission.scratch(value.dtype, extent)
+            position = self.emission.position(("kept", id(buffer)), self._row_place())
+            self.builder.store(buffer, position, value)
+            self.kept[instance] = buffer
+
+    def _row_place(self) -> Affine:
+        return row_major(self.group.inner, self.group.space)
+
+    # schedule and cost
+
+    def _places(self) -> list[Affine]:
+        """Every linear expression of the loop axes that the kernel will use."""
+        places: list[Affine] = []
+        for instance in self.group.trace.instances:
+            value = instance.value
+            if instance.loaded:
+                places.append(load_place(instance))
+            if isinstance(value.primitive, Iota) and not instance.loaded:
+                places.append(instance.position[value.primitive.axis].place)
+            for conditions in instance.conditions:
+                places.extend(condition.position for condition in conditions)
+            if instance.source is not None:
+                places.extend(run.place for run in instance.position)
+        for member in self.group.members.values():
+            places.append(linear_place(member.value, member.position))
+            primitive = member.value.primitive
+            if isinstance(primitive, Reduction) and primitive.uses_place:
+                places.append(self._reduced_place(member))
+        return places
+
+    def _work(self) -> Work:
+        cost = 0
+        for instance in self.group.trace.instances:
+            if not isinstance(instance.value.primitive, Constant):
+                cost += 1 if instance.loaded else own_cost(instance.value)
+        inner = product([axis.extent for axis in self.schedule.inner])
+        schedule = self.schedule
+        parallel = schedule.parallel
+        if parallel:
+            extent = product([axis.extent for axis in parallel])
+            if schedule.vector_outer:
+                inner = inner * schedule.outer[-1].extent
+            return Work(extent, inner, cost, False)
+        if schedule.vector_outer:
+            return Work(schedule.outer[-1].extent, inner, cost, True)
+        return Work(None, inner, cost, False)
+
+
+def lower_group(name: str, group: Group, live: set[Value]) -> LoweredKernel:
+    """The loop nest of a group that is not a kernel of its own kind."""
+    return GroupLowering(name, group, live).lower()
+
+
+

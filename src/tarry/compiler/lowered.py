@@ -1,0 +1,118 @@
+"""A kernel ready to be compiled, and what its parameters are bound to when it runs."""
+
+from __future__ import annotations
+
+from tarry.base.dtypes import Dtype
+from tarry.compiler.program import Value
+from tarry.loops.ir import Kernel
+from tarry.loops.poly import Poly
+
+
+class BufferBinding:
+    """The memory of a stored value or leaf."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Value) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        return f"%{self.value.number}"
+
+
+class IntBinding:
+    __slots__ = ("poly",)
+
+    def __init__(self, poly: Poly) -> None:
+        self.poly = poly
+
+    def __repr__(self) -> str:
+        return str(self.poly)
+
+
+class ScalarBinding:
+    """Constant `number` of the program, as a `dtype`."""
+
+    __slots__ = ("dtype", "number")
+
+    def __init__(self, number: int, dtype: Dtype) -> None:
+        self.number = number
+        self.dtype = dtype
+
+    def __repr__(self) -> str:
+        return f"c{self.number}"
+
+
+class ScratchBinding:
+    """Memory for `extent` elements for each chunk."""
+
+    __slots__ = ("dtype", "extent")
+
+    def __init__(self, dtype: Dtype, extent: Poly) -> None:
+        self.dtype = dtype
+        self.extent = extent
+
+    def __repr__(self) -> str:
+        return f"scratch {self.extent}"
+
+
+class StatusBinding:
+    """The status buffer of the plan."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "status"
+
+
+class CheckBinding:
+    """The number, within the plan, of the check of the gather or scatter `value`."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Value) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        return f"check %{self.value.number}"
+
+
+Binding = BufferBinding | IntBinding | ScalarBinding | ScratchBinding | StatusBinding | CheckBinding
+
+
+class Work:
+    """How much a kernel does: iterations of its parallel loop, cost of each, and whether the loop is a vector's.
+
+    The number of chunks follows from these, that is from sizes alone.
+    """
+
+    __slots__ = ("cost", "extent", "inner", "vector")
+
+    def __init__(self, extent: Poly | None, inner: Poly, cost: int, vector: bool) -> None:
+        self.extent = extent
+        self.inner = inner
+        self.cost = cost
+        self.vector = vector
+
+
+class LoweredKernel:
+    """A loop nest with a binding for each of its parameters."""
+
+    __slots__ = ("bindings", "kernel", "work")
+
+    def __init__(self, kernel: Kernel, bindings: list[Binding], work: Work) -> None:
+        self.kernel = kernel
+        self.bindings = bindings
+        self.work = work
+
+
+class LoweredProduct:
+    """A matrix product: out = a @ b, all given as strides over stored values."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Value) -> None:
+        self.value = value
+
+
+LoweredStep = LoweredKernel | LoweredProduct

@@ -1,0 +1,94 @@
+"""Native code on demand: kernels by their canonical text, matrix products by dtype, and the thread pool."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import threading
+
+from tarry.base.settings import settings
+from tarry.codegen.assemble import Target, compile_or_load
+from tarry.codegen.emit import emit_kernel
+from tarry.codegen.expand import expand_kernel
+from tarry.codegen.gemm import GemmCode, GemmSpec, emit_gemm
+from tarry.codegen.native_pool import NATIVE_POOL_SYMBOLS, native_pool_text
+from tarry.loops.ir import Kernel
+from tarry.loops.text import print_kernel
+from tarry.runtime.threads import ThreadPool
+
+
+class NativeKernel:
+    """A compiled kernel: addresses, and the bytes each chunk needs for its partial results."""
+
+    __slots__ = ("finish", "function", "name", "partial_bytes")
+
+    def __init__(self, name: str, function: int, finish: int, partial_bytes: int) -> None:
+        self.name = name
+        self.function = function
+        self.finish = finish
+        self.partial_bytes = partial_bytes
+
+
+class NativeProduct:
+    """A compiled matrix product of one dtype and variant: the address of each step."""
+
+    __slots__ = ("code", "functions")
+
+    def __init__(self, code: GemmCode, functions: list[int]) -> None:
+        self.code = code
+        self.functions = functions
+
+
+_lock = threading.RLock()
+_kernels: dict[str, NativeKernel] = {}
+_products: dict[tuple[str, str], NativeProduct] = {}
+_pool: ThreadPool | None = None
+
+
+def thread_pool() -> ThreadPool:
+    """The pool that runs plans; made on first use."""
+    global _pool
+    if _pool is None:
+        with _lock:
+            if _pool is None:
+                target = Target.host()
+                _pool = ThreadPool(compile_or_load(native_pool_text(target.triple), NATIVE_POOL_SYMBOLS))
+    return _pool
+
+
+def native_kernel(kernel: Kernel) -> NativeKernel:
+    """The code of a kernel; kernels of the same structure share it."""
+    text = print_kernel(kernel, canonical=True)
+    found = _kernels.get(text)
+    if found is None:
+        with _lock:
+            found = _kernels.get(text)
+            if found is None:
+                found = _compile(kernel, text)
+                _kernels[text] = found
+    return found
+
+
+def _compile(kernel: Kernel, text: str) -> NativeKernel:
+    target = Target.host()
+    kernel.name = "kernel_" + hashlib.sha256(text.encode()).hexdigest()[:12]
+    code = emit_kernel(expand_kernel(kernel, target), target)
+    if settings.debug >= 4:
+        print(code.text, file=sys.stderr)
+    names = [code.name] if code.finish_name is None else [code.name, code.finish_name]
+    addresses = compile_or_load(code.text, names)
+    finish = 0 if code.finish_name is None else addresses[code.finish_name]
+    return NativeKernel(code.name, addresses[code.name], finish, code.partial_bytes)
+
+
+def native_product(dtype: str, variant: str) -> NativeProduct:
+    """The code of a matrix product."""
+    key = (dtype, variant)
+    found = _products.get(key)
+    if found is None:
+        with _lock:
+            code = emit_gemm(GemmSpec(dtype), Target.host(), variant, f"product_{dtype}")
+            addresses = compile_or_load(code.text, code.symbols)
+            found = NativeProduct(code, [addresses[symbol] for symbol in code.symbols])
+            _products[key] = found
+    return found

@@ -1,0 +1,70 @@
+"""The recorded graph: immutable nodes, and where an evaluated node's values lie."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tarry.base.dtypes import Dtype
+from tarry.base.shapes import Shape, contiguous_strides, is_contiguous
+from tarry.runtime.memory import Buffer
+
+if TYPE_CHECKING:
+    from tarry.graph.primitive import Primitive
+
+
+class Storage:
+    """Evaluated values: element (i, j, ...) lies at offset + i*strides[0] + j*strides[1] + ... of the buffer.
+
+    Offset and strides count elements. `contiguous` says that the strides are row-major.
+    """
+
+    __slots__ = ("buffer", "contiguous", "offset", "strides")
+
+    def __init__(self, buffer: Buffer, offset: int, strides: Shape, contiguous: bool) -> None:
+        self.buffer = buffer
+        self.offset = offset
+        self.strides = strides
+        self.contiguous = contiguous
+
+
+def dense_storage(buffer: Buffer, shape: Shape) -> Storage:
+    """Row-major values from the start of a buffer."""
+    return Storage(buffer, 0, contiguous_strides(shape), True)
+
+
+def strided_storage(buffer: Buffer, offset: int, shape: Shape, strides: Shape) -> Storage:
+    """A view of a buffer; finds out whether it is row-major."""
+    return Storage(buffer, offset, strides, is_contiguous(shape, strides))
+
+
+class Node:
+    """One recorded operation, or an evaluated value.
+
+    primitive   the operation, or None for a node that only holds values
+    inputs      the nodes it reads; dropped once evaluated, unless a transform is tracing
+    storage     the values once evaluated, else None
+    location    `file.py:12` of the user's program, for operations that can fail while running
+    Everything but `inputs` and `storage` never changes.
+    """
+
+    __slots__ = ("__weakref__", "dtype", "inputs", "location", "primitive", "shape", "storage")
+
+    def __init__(
+        self,
+        primitive: Primitive | None,
+        inputs: tuple[Node, ...],
+        shape: Shape,
+        dtype: Dtype,
+        storage: Storage | None = None,
+        location: str | None = None,
+    ) -> None:
+        self.primitive = primitive
+        self.inputs = inputs
+        self.shape = shape
+        self.dtype = dtype
+        self.storage = storage
+        self.location = location
+
+    def __repr__(self) -> str:
+        name = self.primitive.name if self.primitive is not None else "Values"
+        return f"<Node {name} {self.dtype.name}{list(self.shape)}>"

@@ -1,0 +1,66 @@
+"""What an operation is: its name, its parameters, and its rules for the three transforms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from tarry.graph.array import array
+
+
+_numbers: dict[tuple[object, ...], int] = {}
+
+
+def intern_key(key: tuple[object, ...]) -> int:
+    """A small number for an operation with its structural parameters: what plan keys are made of."""
+    return _numbers.setdefault(key, len(_numbers))
+
+
+class Primitive:
+    """One class per operation.
+
+    Parameters come in two kinds. Structural ones (`params()`: axes, a mode, a dtype) are part of the plan key
+    and may shape the code. `arguments` are integers that only enter the argument vector of a plan (a slice's
+    start): changing them compiles nothing.
+
+    The rules work on arrays. `vjp` and `jvp` receive the arrays the operation was applied to.
+    """
+
+    name: ClassVar[str] = ""
+    # True when the output's shape does not follow from the inputs' shapes and the structural parameters.
+    shaped: ClassVar[bool] = True
+
+    __slots__ = ("arguments", "key")
+
+    def __init__(self, arguments: tuple[int, ...] = ()) -> None:
+        self.arguments = arguments
+        self.key = intern_key((type(self), *self.params()))
+
+    def params(self) -> tuple[object, ...]:
+        """The structural parameters, hashable."""
+        return ()
+
+    def vjp(
+        self, inputs: Sequence[array], output: array, cotangent: array, wanted: Sequence[int]
+    ) -> list[array | None]:
+        """The cotangents of the inputs numbered in `wanted`; None stands for zero."""
+        raise ValueError(f"[{self.name}] has no gradient.")
+
+    def jvp(self, inputs: Sequence[array], output: array, tangents: Sequence[array | None]) -> array | None:
+        """The tangent of the output; a tangent of None stands for zero."""
+        raise ValueError(f"[{self.name}] has no forward derivative.")
+
+    def vmap(
+        self, inputs: Sequence[array], axes: Sequence[int | None], size: int, output: array
+    ) -> tuple[array, int]:
+        """The operation on inputs with a batch axis each (None: not batched), at least one of them batched.
+
+        `size` is the extent of the batch; `output` is the unbatched result, of which shape and dtype may be
+        read. Gives the batched result and the place of its batch axis.
+        """
+        raise ValueError(f"[{self.name}] cannot be vectorised by vmap.")
+
+    def __repr__(self) -> str:
+        listed = ", ".join(str(item) for item in (*self.params(), *self.arguments))
+        return f"{self.name}({listed})" if listed else self.name

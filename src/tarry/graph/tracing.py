@@ -1,0 +1,47 @@
+"""What transforms say about evaluation while they run a user's function; one state for each thread."""
+
+from __future__ import annotations
+
+import threading
+
+
+class _Tracing(threading.local):
+    def __init__(self) -> None:
+        self.retaining = 0
+        self.forbidding = 0
+
+
+_state = _Tracing()
+
+
+class retain_graph:
+    """While active, evaluated nodes keep their inputs, so that derivatives can still walk through them."""
+
+    def __enter__(self) -> None:
+        _state.retaining += 1
+
+    def __exit__(self, *_: object) -> None:
+        _state.retaining -= 1
+
+
+class forbid_evaluation:
+    """While active, evaluating is an error: the arrays seen by the function stand for many values."""
+
+    def __enter__(self) -> None:
+        _state.forbidding += 1
+
+    def __exit__(self, *_: object) -> None:
+        _state.forbidding -= 1
+
+
+def retains_graph() -> bool:
+    return _state.retaining > 0
+
+
+def require_evaluation(op: str = "eval") -> None:
+    """ValueError inside vmap and the like."""
+    if _state.forbidding > 0:
+        raise ValueError(
+            f"[{op}] Attempting to eval an array during function transformations like compile or vmap "
+            "is not allowed."
+        )

@@ -1,0 +1,1 @@
+"""Layer 1: the loop-nest IR as data, its text, parser, verifier, builder and slow interpreter."""

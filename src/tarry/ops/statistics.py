@@ -1,0 +1,124 @@
+"""Means, variances, and the exponential sums: logsumexp and softmax. All are compositions of other ops.
+
+Half types are computed in float32 and rounded once.
+"""
+
+from __future__ import annotations
+
+from tarry.base.dtypes import Dtype, bfloat16, complex64, float16, float32
+from tarry.base.shapes import size_of
+from tarry.graph.array import array
+from tarry.ops.arithmetic import add, multiply, reciprocal, subtract
+from tarry.ops.comparison import isfinite
+from tarry.ops.complex_numbers import squared_magnitude
+from tarry.ops.elementwise import cast, constant, require_array
+from tarry.ops.exponential import exp, log, sqrt
+from tarry.ops.reductions import Axis, Max, extremum, reduced_axes, reduced_size, without_axes
+from tarry.ops.selection import stop_gradient, where
+from tarry.ops.structure import broadcast, sum_axes
+
+
+def _working_operand(op: str, a: object) -> tuple[array, Dtype]:
+    """The array in the dtype to compute in, and the dtype of the result."""
+    value = require_array(op, a)
+    dtype = value.dtype
+    if dtype is float16 or dtype is bfloat16:
+        return cast(value, float32), dtype
+    if dtype.kind in "fc":
+        return value, dtype
+    return cast(value, float32), float32
+
+
+def _inverse(count: int) -> float:
+    return 1 / count if count > 0 else float("inf")
+
+
+def _mean_kept(value: array, axes: tuple[int, ...]) -> array:
+    if not axes:
+        return value
+    return multiply(sum_axes(value, axes), _inverse(reduced_size(value, axes)))
+
+
+def mean(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: object = None) -> array:
+    """The arithmetic mean over the axes; nan over none. Integers become float32.
+
+    >>> mx.mean(mx.array([[1, 2], [3, 4]]), axis=0)
+    array([2, 3], dtype=float32)
+    """
+    value, dtype = _working_operand("mean", a)
+    axes = reduced_axes("mean", value, axis)
+    return without_axes(cast(_mean_kept(value, axes), dtype), axes, keepdims)
+
+
+def _variance(op: str, a: object, axis: Axis, ddof: int) -> tuple[array, Dtype, tuple[int, ...]]:
+    value, dtype = _working_operand(op, a)
+    axes = reduced_axes(op, value, axis)
+    deviation = subtract(value, broadcast(_mean_kept(value, axes), value.shape))
+    total = sum_axes(squared_magnitude(deviation), axes)
+    variance = multiply(total, _inverse(reduced_size(value, axes) - ddof))
+    return variance, float32 if dtype is complex64 else dtype, axes
+
+
+def var(
+    a: array, /, axis: Axis = None, keepdims: bool = False, ddof: int = 0, *, stream: object = None
+) -> array:
+    """The variance over the axes: sum |a - mean|^2 / (n - ddof), in two passes. Integers become float32.
+
+    >>> mx.var(mx.array([1.0, 2.0, 3.0]), ddof=1)
+    array(1, dtype=float32)
+    """
+    variance, dtype, axes = _variance("var", a, axis, ddof)
+    return without_axes(cast(variance, dtype), axes, keepdims)
+
+
+def std(
+    a: array, /, axis: Axis = None, keepdims: bool = False, ddof: int = 0, *, stream: object = None
+) -> array:
+    """The standard deviation over the axes, the root of `var`. Integers become float32.
+
+    >>> mx.std(mx.array([1.0, 3.0]))
+    array(1, dtype=float32)
+    """
+    variance, dtype, axes = _variance("std", a, axis, ddof)
+    return without_axes(cast(sqrt(variance), dtype), axes, keepdims)
+
+
+def logsumexp(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: object = None) -> array:
+    """log(sum(exp(a))) over the axes without overflow. Integers become float32.
+
+    ValueError for an array without elements.
+
+    >>> mx.logsumexp(mx.array([1000.0, 1000.0]))
+    array(1000.69, dtype=float32)
+    """
+    value, dtype = _working_operand("logsumexp", a)
+    axes = reduced_axes("logsumexp", value, axis)
+    if size_of(value.shape) == 0:
+        raise ValueError(f"[logsumexp] Shape {value.shape} has no elements.")
+    if not axes:
+        return cast(value, dtype)
+    greatest = stop_gradient(extremum(Max(axes), value))
+    # Where the greatest is infinite its difference to itself would be nan: 0 serves as well.
+    shift = where(isfinite(greatest), greatest, 0)
+    total = sum_axes(exp(subtract(value, broadcast(shift, value.shape))), axes)
+    return without_axes(cast(add(log(total), shift), dtype), axes, keepdims)
+
+
+def softmax(a: array, /, axis: Axis = None, *, precise: bool = False, stream: object = None) -> array:
+    """exp(a) / sum(exp(a)) over the axes, without overflow. Integers become float32.
+
+    Half types are always computed as precisely as `precise` asks for.
+
+    >>> mx.softmax(mx.array([0.0, 0.0]))
+    array([0.5, 0.5], dtype=float32)
+    """
+    value, dtype = _working_operand("softmax", a)
+    axes = reduced_axes("softmax", value, axis)
+    if not axes:
+        return constant(1, dtype, value.shape)
+    if size_of(value.shape) == 0:
+        return cast(value, dtype)
+    greatest = stop_gradient(extremum(Max(axes), value))
+    powers = exp(subtract(value, broadcast(greatest, value.shape)))
+    scale = reciprocal(sum_axes(powers, axes))
+    return cast(multiply(powers, broadcast(scale, value.shape)), dtype)

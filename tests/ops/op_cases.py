@@ -1,0 +1,18 @@
+"""The op table: one row per public op. Adding an op means adding its row to one of the parts.
+
+    binary("logaddexp", np.logaddexp, integers="float", ulps=4)
+
+The rows drive `test_forward`, `test_gradients`, `test_vmap`, `test_side_by_side` and `test_completeness`.
+"""
+
+from __future__ import annotations
+
+from .op_case import OpCase
+from .op_cases_elementwise import ELEMENTWISE_CASES
+from .op_cases_reductions import REDUCTION_CASES
+from .op_cases_shapes import SHAPE_CASES
+
+OP_CASES: list[OpCase] = ELEMENTWISE_CASES + SHAPE_CASES + REDUCTION_CASES
+CASES_BY_NAME = {case.name: case for case in OP_CASES}
+
+assert len(CASES_BY_NAME) == len(OP_CASES), "two rows of the op table have the same name"
