@@ -237,7 +237,7 @@ def _load_entry(entry: Entry, names: Sequence[str]) -> dict[str, int] | None:
     except AssemblyError:
         counters.cache_damaged += 1
         return None
-    counters.kernels_loaded += len(names)
+    counters.kernels_loaded += 1
     return addresses
 
 
@@ -253,7 +253,7 @@ def _compile(
         error.text = text
         raise
     counters.compile_seconds += time.perf_counter() - start
-    counters.kernels_compiled += len(names)
+    counters.kernels_compiled += 1
     if cache is not None:
         cache.write(key, Entry(object_bytes, tuple(names)))
     return addresses

@@ -2,37 +2,181 @@
 
 from __future__ import annotations
 
-from tarry.base.dtypes import Dtype
-from tarry.base.shapes import Shape, size_of
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from tarry.base.dtypes import ALL, Dtype, bfloat16
+from tarry.graph.buffer_protocol import install
+from tarry.graph.convert import (
+    buffer_values,
+    node_of,
+    numpy_node,
+    python_list,
+    python_value,
+    values,
+)
+from tarry.graph.methods import Methods
 from tarry.graph.node import Node
+from tarry.graph.operators import operators
+from tarry.graph.printing import array_text
 
 
-class array:
-    """An n-dimensional array of one dtype, computed when its values are needed."""
+class array(Methods):
+    """An n-dimensional array of one dtype, computed when its values are needed.
 
-    __slots__ = ("__weakref__", "_node")
+    `array(value, dtype=None)` makes one from Python numbers, nested lists and tuples of numbers or arrays,
+    and from NumPy arrays, buffers and the arrays of other libraries. Python integers become int32 (int64 when
+    one is too large), floats float32; float64 from elsewhere becomes float32 unless `dtype` asks for it.
 
-    _node: Node
+    Errors: ValueError for lists of unequal length and for what holds no numbers; TypeError for None;
+    RuntimeError for integers beyond 64 bits and for dtypes of other libraries that have no counterpart.
+
+    Example:
+        >>> array([[1, 2], [3, 4]]).shape
+        (2, 2)
+    """
+
+    __slots__ = ()
+
+    def __init__(self, val: Any, dtype: Dtype | None = None) -> None:
+        self._node = node_of(val, dtype)
 
     @property
-    def shape(self) -> Shape:
-        """The extents of the dimensions."""
-        return self._node.shape
+    def at(self) -> Any:
+        """`a.at[index].add(v)` and the like: updates that accumulate where an index occurs twice."""
+        return operators.at(self)
 
-    @property
-    def dtype(self) -> Dtype:
-        """The element type."""
-        return self._node.dtype
+    # indexing
 
-    @property
-    def ndim(self) -> int:
-        """The number of dimensions."""
-        return len(self._node.shape)
+    def __getitem__(self, index: Any) -> array:
+        return operators.get_item(self, index)
 
-    @property
-    def size(self) -> int:
-        """The number of elements."""
-        return size_of(self._node.shape)
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self._node = operators.set_item(self, index, value)._node
+
+    def __len__(self) -> int:
+        shape = self._node.shape
+        if not shape:
+            raise TypeError("len() 0-dimensional array.")
+        return shape[0]
+
+    def __iter__(self) -> Iterator[array]:
+        if not self._node.shape:
+            raise TypeError("iteration over a 0-dimensional array.")
+        return _items(wrap(self._node))
+
+    # Python values
+
+    def item(self) -> Any:
+        """The only element as a Python scalar; ValueError when there are several or none."""
+        return python_value(self._node)
+
+    def tolist(self) -> Any:
+        """The elements as nested lists of Python scalars; a scalar for a 0-d array."""
+        return python_list(self._node)
+
+    def __bool__(self) -> bool:
+        return bool(python_value(self._node))
+
+    def __int__(self) -> int:
+        return int(self._real_value("int"))
+
+    def __float__(self) -> float:
+        return float(self._real_value("float"))
+
+    def __complex__(self) -> complex:
+        return complex(python_value(self._node))
+
+    def __index__(self) -> int:
+        node = self._node
+        if node.shape or node.dtype.kind not in "ui":
+            raise TypeError(
+                "Only 0-dimensional integer arrays can be used as an index, "
+                f"but this one has shape {node.shape} and dtype {node.dtype.name}."
+            )
+        return int(self._real_value("index"))
+
+    def _real_value(self, what: str) -> bool | int | float:
+        value = python_value(self._node)
+        if isinstance(value, complex):
+            raise TypeError(f"{what}() argument must be a real number, not a complex64 array.")
+        return value
+
+    # text
+
+    def __repr__(self) -> str:
+        return array_text(self._node)
+
+    def __format__(self, specification: str) -> str:
+        if not self._node.shape:
+            return format(python_value(self._node), specification)
+        if specification:
+            raise TypeError("unsupported format string passed to array.__format__")
+        return array_text(self._node)
+
+    # copies
+
+    def __deepcopy__(self, memo: Any) -> array:
+        return self.__copy__()
+
+    def __getstate__(self) -> tuple[Any, int]:
+        found = values(self._node)
+        if self._node.dtype is bfloat16:
+            found = found.view(np.uint16)
+        return np.array(found), self._node.dtype.code
+
+    def __setstate__(self, state: tuple[Any, int]) -> None:
+        found, code = state
+        dtype = ALL[code]
+        if dtype is bfloat16:
+            found = found.view(values(node_of(0, bfloat16)).dtype)
+        self._node = numpy_node("array", found, dtype)
+
+    # other libraries
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        found = values(self._node)
+        if dtype is not None and found.dtype != dtype:
+            return found.astype(dtype)
+        return found.copy() if copy else found
+
+    def __bytes__(self) -> bytes:
+        return values(self._node).tobytes()
+
+    def __buffer__(self, flags: int) -> memoryview:
+        """The memory of the values, shared (PEP 688; older interpreters use graph/buffer_protocol.py)."""
+        exported: Any = buffer_values(self._node)
+        return memoryview(exported)
+
+    def __dlpack__(
+        self,
+        *,
+        stream: object = None,
+        max_version: Any = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        if self._node.dtype is bfloat16:
+            raise BufferError("[dlpack] NumPy exports no bfloat16: convert the array with astype first.")
+        found: Any = values(self._node)
+        return found.__dlpack__(max_version=max_version, dl_device=dl_device, copy=copy)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (1, 0)
+
+    def __array_namespace__(self, api_version: str | None = None) -> ModuleType:
+        if api_version is not None:
+            raise ValueError(f"[array] No version of the array API is promised, not even {api_version!r}.")
+        return sys.modules["tarry.core"]
+
+
+def _items(whole: array) -> Iterator[array]:
+    for place in range(whole._node.shape[0]):
+        yield whole[place]
 
 
 _new = object.__new__
@@ -43,3 +187,13 @@ def wrap(node: Node) -> array:
     handle = _new(array)
     handle._node = node
     return handle
+
+
+def from_numpy(op: str, value: Any, dtype: Dtype | None) -> array:
+    """An array with a copy of NumPy values; errors begin with `op`."""
+    return wrap(numpy_node(op, value, dtype))
+
+
+operators.bind(from_numpy=from_numpy, wrap=wrap)
+if sys.version_info < (3, 12):
+    install(array, lambda instance: buffer_values(instance._node))

@@ -31,23 +31,99 @@ class Unbound:
 class Operators:
     """A table of operations by name, each the public function of the same name.
 
-    `evaluate` computes nodes; `from_numpy(op, value, dtype)` makes an array of NumPy values, errors named after
-    `op`; `get_item(a, index)` and `set_item(a, index, value)` are Python indexing, the latter without changing
-    `a`; `at(a)` is what `a.at` gives.
+    `evaluate` computes nodes; `from_numpy(op, value, dtype)` makes an array of NumPy values, with errors
+    named after `op`; `get_item(a, index)` and `set_item(a, index, value)` are Python indexing, the latter
+    without changing `a`; `at(a)` is what `a.at` gives; `wrap(node)` is an array on a node.
     """
 
     __slots__ = (
-        "abs", "add", "all", "any", "arange", "argmax", "argmin", "as_strided", "astype", "at",
-        "bitwise_and", "bitwise_invert", "bitwise_or", "bitwise_xor", "concatenate", "conjugate",
-        "cos", "cummax", "cummin", "cumprod", "cumsum", "diag", "diagonal", "divide", "equal",
-        "evaluate", "exp", "flatten", "floor_divide", "from_numpy", "get_item", "greater",
-        "greater_equal", "imag", "left_shift", "less", "less_equal", "log", "log10", "log1p",
-        "log2", "logaddexp", "logcumsumexp", "logical_and", "logical_not", "logical_or",
-        "logsumexp", "matmul", "max", "maximum", "mean", "min", "minimum", "moveaxis", "multiply",
-        "negative", "not_equal", "power", "prod", "real", "reciprocal", "remainder", "reshape",
-        "right_shift", "round", "rsqrt", "set_item", "sigmoid", "sign", "sin", "split", "sqrt",
-        "square", "squeeze", "stack", "std", "stop_gradient", "subtract", "sum", "swapaxes", "take",
-        "tanh", "transpose", "var", "view", "where",
+        "abs",
+        "add",
+        "all",
+        "any",
+        "arange",
+        "argmax",
+        "argmin",
+        "as_strided",
+        "astype",
+        "at",
+        "bitwise_and",
+        "bitwise_invert",
+        "bitwise_or",
+        "bitwise_xor",
+        "concatenate",
+        "conjugate",
+        "cos",
+        "cummax",
+        "cummin",
+        "cumprod",
+        "cumsum",
+        "diag",
+        "diagonal",
+        "divide",
+        "equal",
+        "evaluate",
+        "exp",
+        "flatten",
+        "floor_divide",
+        "from_numpy",
+        "get_item",
+        "greater",
+        "greater_equal",
+        "imag",
+        "left_shift",
+        "less",
+        "less_equal",
+        "log",
+        "log1p",
+        "log2",
+        "log10",
+        "logaddexp",
+        "logcumsumexp",
+        "logical_and",
+        "logical_not",
+        "logical_or",
+        "logsumexp",
+        "matmul",
+        "max",
+        "maximum",
+        "mean",
+        "min",
+        "minimum",
+        "moveaxis",
+        "multiply",
+        "negative",
+        "not_equal",
+        "power",
+        "prod",
+        "real",
+        "reciprocal",
+        "remainder",
+        "reshape",
+        "right_shift",
+        "round",
+        "rsqrt",
+        "set_item",
+        "sigmoid",
+        "sign",
+        "sin",
+        "split",
+        "sqrt",
+        "square",
+        "squeeze",
+        "stack",
+        "std",
+        "stop_gradient",
+        "subtract",
+        "sum",
+        "swapaxes",
+        "take",
+        "tanh",
+        "transpose",
+        "var",
+        "view",
+        "where",
+        "wrap",
     )
 
     evaluate: Callable[[Sequence[Node]], None]
@@ -136,6 +212,7 @@ class Operators:
     var: Operation
     view: Operation
     where: Operation
+    wrap: Callable[[Node], array]
 
     def __init__(self) -> None:
         for name in self.__slots__:

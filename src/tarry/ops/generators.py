@@ -78,8 +78,9 @@ def arange(
     """start, start + step, ... below `stop` (above it, for a negative step).
 
     Called as arange(stop), arange(start, stop) or arange(start, stop, step). The dtype is int32 for integers
-    (int64 where one is beyond int32), float32 if any is a float, or `dtype`. ValueError for booleans, a step of
-    0, bounds that are not finite or too many elements; TypeError for arrays.
+    (int64 where one is beyond int32), float32 if any is a float, or `dtype`.
+
+    ValueError for booleans, a step of 0, infinite bounds or too many elements; TypeError for arrays.
 
     >>> mx.arange(5)
     array([0, 1, 2, 3, 4], dtype=int32)
@@ -257,7 +258,7 @@ def full(
     """`vals` repeated to the given shape.
 
     An array keeps its own dtype and broadcasts. A Python scalar takes `dtype` unless its kind is higher: a
-    float with an integer dtype gives float32. ValueError for negative dimensions and for integers that overflow.
+    float with an integer dtype gives float32. ValueError for negative dimensions and integers that overflow.
 
     >>> mx.full((2,), 3, mx.int8)
     array([3, 3], dtype=int8)

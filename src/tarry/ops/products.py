@@ -100,7 +100,7 @@ def _checked_product(op: str, a: array, b: array, dtype: Dtype) -> array:
     for operand in (a, b):
         if operand.ndim == 0:
             raise ValueError(
-                f"[{op}] Both operands need at least one dimension, but their shapes are {a.shape} and {b.shape}."
+                f"[{op}] Operands need at least one dimension, but their shapes are {a.shape} and {b.shape}."
             )
     left = reshaped(a, (1, *a.shape)) if a.ndim == 1 else a
     right = reshaped(b, (*b.shape, 1)) if b.ndim == 1 else b

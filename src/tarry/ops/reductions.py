@@ -95,8 +95,7 @@ def products_of_others(value: array, axes: tuple[int, ...]) -> array:
     """For each element the product of all others along the axes: the derivative of the product.
 
     It is product / element where there are no zeros. With zeros, the product of the nonzero elements
-    stands in; the zeros enter as factors with the value 0 and the derivative 1, so that higher derivatives are
-    right too.
+    stands in; the zeros enter as factors with the value 0 and the derivative 1: higher derivatives are right.
     """
     shape = value.shape
     is_zero = equal(value, 0)
