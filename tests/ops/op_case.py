@@ -135,6 +135,7 @@ class OpCase:
     mapped: whether vmap applies (not so for ops that create arrays).
     creates: the function takes a keyword `dtype` (a dtype object) and no arrays need follow the row's dtype.
     oracle_dtypes: the dtypes in which MLX gives a defined, sensible result; where it does not, Tarry stands alone.
+    oracle_gradients: whether MLX's gradient is right (for a few ops it drops or mixes up terms).
     primitives: names of primitives whose presence in the row's graph is required.
     """
 
@@ -158,6 +159,7 @@ class OpCase:
         mapped: bool = True,
         creates: bool = False,
         oracle_dtypes: Sequence[str] | None = None,
+        oracle_gradients: bool = True,
         primitives: Sequence[str] = (),
     ) -> None:
         self.name = name
@@ -177,6 +179,7 @@ class OpCase:
         self.mapped = mapped and bool(self.draws)
         self.creates = creates
         self.oracle_dtypes = self.dtypes if oracle_dtypes is None else tuple(oracle_dtypes)
+        self.oracle_gradients = oracle_gradients
         self.primitives = tuple(primitives)
 
     def __repr__(self) -> str:

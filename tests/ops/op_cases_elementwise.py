@@ -196,7 +196,6 @@ UNARY = [
         real_if_needed,
         draws=(POSITIVE,),
         variants=[Variant((5, 7), to="float32"), Variant((), to="int32"), Variant((0, 3), to="float16")],
-        differentiable=(0,),
     ),
 ]
 
@@ -223,6 +222,7 @@ ARITHMETIC = [
         ANY,
         NONZERO,
         dtypes=INTEGERS + FLOATS,
+        oracle_gradients=False,
         signed_zero=False,
         absolute=2.0,
     ),

@@ -406,6 +406,7 @@ CREATION = [
         dtypes=MOVED,
         ulps=0.0,
         differentiable=(0,),
+        oracle_gradients=False,
     ),
     created(
         "eye",

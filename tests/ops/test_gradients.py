@@ -32,10 +32,14 @@ def test_first_derivatives(case: OpCase, dtype: str, variant: Variant) -> None:
         assert tuple(gradient.shape) == value.shape
         assert dtype_name(gradient) == "float64"
     _, tangents = mx.jvp(problem.function, primals, problem.arrays(problem.directions))
+    if not all(np.isfinite(part).all() for part in problem.expected):
+        return  # the mean of nothing: there is no derivative to compare with
     expected = problem.reference_derivative()
+    # Differences of large outputs carry the outputs' own roundings.
+    magnitude = max(float(np.abs(part).max(initial=0.0)) for part in problem.expected)
     computed = [to_numpy(mx, tangent) for tangent in tangents]
     for actual, reference in zip(computed, expected, strict=True):
-        scale = max(1.0, float(np.abs(reference).max(initial=0.0)))
+        scale = max(1.0, float(np.abs(reference).max(initial=0.0)), magnitude)
         np.testing.assert_allclose(
             actual, reference, rtol=FIRST_ORDER["rtol"], atol=FIRST_ORDER["atol"] * scale, err_msg=f"jvp of {case}"
         )
@@ -159,6 +163,17 @@ def test_integer_primals_have_integer_gradients() -> None:
     gradient = mx.grad(lambda x: mx.sum(x * x))(mx.array([3, -2]))
     assert dtype_name(gradient) == "int32"
     np.testing.assert_array_equal(to_numpy(mx, gradient), [6, -4])
+
+
+def test_gradient_through_a_cast_comes_back_in_the_primal_dtype() -> None:
+    weights = from_numpy(mx, np.array([1.5, -2.0, 0.25]), "float32")
+    gradient = mx.grad(lambda x: mx.sum(x.astype(mx.float32) * weights))(from_numpy(mx, np.ones(3), "float16"))
+    assert dtype_name(gradient) == "float16"
+    np.testing.assert_array_equal(to_numpy(mx, gradient), [1.5, -2.0, 0.25])
+
+
+def test_gradient_through_an_integer_cast_is_zero() -> None:
+    assert gradient_at(lambda x: x.astype(mx.int32).astype(mx.float32) * x, 2.5) == 2.0
 
 
 def test_unused_inputs_have_zero_gradients() -> None:

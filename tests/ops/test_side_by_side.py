@@ -28,7 +28,8 @@ def assert_same_results(ours: Any, theirs: Any, label: str) -> None:
         actual, expected = to_numpy(mx, mine), to_numpy(mlx, reference)
         name = dtype_name(reference)
         if name in RTOL:
-            scale = max(1e-6, float(np.abs(expected).max(initial=0.0)))
+            finite = np.abs(expected[np.isfinite(expected)])
+            scale = max(1e-6, float(finite.max(initial=0.0)))
             np.testing.assert_allclose(actual, expected, rtol=RTOL[name], atol=RTOL[name] * scale, err_msg=label)
         else:
             np.testing.assert_array_equal(actual, expected, err_msg=label)
@@ -58,7 +59,8 @@ def test_variants(case: OpCase, dtype: str, variant: Variant) -> None:
 
 
 @pytest.mark.parametrize(
-    ("case", "dtype", "variant"), variant_parameters(("float32",), keep=lambda case: bool(case.differentiable), most=2)
+    ("case", "dtype", "variant"),
+    variant_parameters(("float32",), keep=lambda case: bool(case.differentiable) and case.oracle_gradients, most=2),
 )
 def test_gradients(case: OpCase, dtype: str, variant: Variant) -> None:
     results = []

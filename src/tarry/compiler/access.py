@@ -129,7 +129,7 @@ def split_place(place: Affine, shape: SymbolicShape, extents: dict[int, Poly]) -
     if len(kept) == 1:
         return [Run(1, place if d == kept[0] else NOWHERE) for d in range(count)]
     places: list[Affine] = [NOWHERE] * count
-    terms = dict((coefficient, axis) for axis, coefficient in place.terms)
+    terms = {coefficient: axis for axis, coefficient in place.terms}
     stride = ONE
     matched = 0
     for d in reversed(kept):
@@ -174,7 +174,7 @@ def strided_view(value: Value, stored: set[Value]) -> StridedView | Value:
 
     Follows views down to the first value that is no view; pads, joins and the like end the search.
     """
-    extents = {axis: extent for axis, extent in enumerate(value.shape)}
+    extents = dict(enumerate(value.shape))
     position = position_along([None if extent == ONE else axis for axis, extent in enumerate(value.shape)])
     current = value
     while current.view and current not in stored and not current.leaf:

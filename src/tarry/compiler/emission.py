@@ -149,7 +149,8 @@ class Emission:
         if isinstance(primitive, Elementwise):
             result = primitive.emit(self.builder, *operands)
             if result.dtype is not value.dtype:
-                raise AssertionError(f"[{primitive.name}] emitted {result.dtype.name}, not {value.dtype.name}")
+                got, expected = result.dtype.name, value.dtype.name
+                raise AssertionError(f"[{primitive.name}] emitted {got}, not {expected}")
             return result
         assert isinstance(primitive, Reduction)
         zero = self.builder.const(0, int64)
@@ -205,7 +206,9 @@ class Emission:
 
     # gathers
 
-    def checked_index(self, owner: Value, index: Instr, extent: Poly, guard: Instr | None) -> tuple[Instr, Instr]:
+    def checked_index(
+        self, owner: Value, index: Instr, extent: Poly, guard: Instr | None
+    ) -> tuple[Instr, Instr]:
         """An index wrapped once and made safe, and whether it was in range; reports one that was not."""
         builder = self.builder
         wide = builder.cast(index, int64)
@@ -214,16 +217,18 @@ class Emission:
         wrapped = builder.select(builder.apply("lt", wide, zero), builder.add(wide, size), wide)
         good = builder.logical_and(builder.apply("ge", wrapped, zero), builder.apply("lt", wrapped, size))
         reported = good if guard is None else builder.apply("or", good, builder.logical_not(guard))
-        slot = IntParam("")
-        key = ("check", owner.number)
-        if key in self._integers:
-            slot = self._integers[key]
-        else:
-            slot = builder.integer()
-            self._integers[key] = slot
-            self.bindings.append(CheckBinding(owner))
+        slot = self._check_number(owner)
         builder.check(self.status(), reported, wide, size, Coefficient(1, slot))
         return builder.select(good, wrapped, zero), good
+
+    def _check_number(self, owner: Value) -> IntParam:
+        key = ("check", owner.number)
+        slot = self._integers.get(key)
+        if slot is None:
+            slot = self.builder.integer()
+            self._integers[key] = slot
+            self.bindings.append(CheckBinding(owner))
+        return slot
 
     def _gather(self, instance: Instance, gather: Gather) -> Instr:
         source = instance.source

@@ -114,7 +114,8 @@ def _own_bases(graph: ValueGraph) -> ValueGraph:
     for value in graph.values:
         if isinstance(value.primitive, (Scatter, SliceUpdate)):
             base = value.inputs[0]
-            if base.leaf or base.view or base.reduction or isinstance(base.primitive, Gather) or uses[base] > 1:
+            gathered = isinstance(base.primitive, Gather)
+            if base.leaf or base.view or base.reduction or gathered or uses[base] > 1:
                 copy = Value(-1 - len(graph.values) - len(values), _COPY, (base,), base.shape, base.dtype)
                 values.append(copy)
                 value.inputs = (copy, *value.inputs[1:])

@@ -46,12 +46,17 @@ class Member:
 
 
 class Placement:
-    """How a value would fit a group: the level, the positions of its sink and of its result, new reduced axes."""
+    """How a value would fit a group: its level, where its sink and its result stand, new reduced axes."""
 
     __slots__ = ("level", "reduced", "result", "sink", "source")
 
     def __init__(
-        self, level: str, source: Value, sink: Position, result: Position, reduced: frozenset[int] | None = None
+        self,
+        level: str,
+        source: Value,
+        sink: Position,
+        result: Position,
+        reduced: frozenset[int] | None = None,
     ) -> None:
         self.level = level
         self.source = source
@@ -61,7 +66,7 @@ class Placement:
 
 
 class Group:
-    """See the top of this file. `depends` are the groups it reads from, `ancestors` the bits of all before."""
+    """See the top of this file. `depends`: the groups it reads from; `ancestors`: the bits of all before."""
 
     def __init__(self, number: int, value: Value, stored: set[Value]) -> None:
         self.number = number

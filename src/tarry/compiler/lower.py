@@ -19,15 +19,14 @@ from tarry.compiler.fuse import EXPENSIVE
 from tarry.compiler.group import Group, Member
 from tarry.compiler.lowered import LoweredKernel, Work
 from tarry.compiler.program import Value
-from tarry.compiler.schedule import LoopAxis, Schedule, schedule_axes
+from tarry.compiler.schedule import LoopAxis, schedule_axes
 from tarry.compiler.trace import Instance, load_place, own_cost
-from tarry.loops.ir import Accumulator, BufferParam, Coefficient, Instr, Loop, LoopVar
 from tarry.loops.builder import linear
-from tarry.loops.poly import ONE, Affine, Poly, product
+from tarry.loops.ir import Accumulator, BufferParam, Coefficient, Instr, Loop, LoopVar
+from tarry.loops.poly import Affine, Poly, product
 from tarry.ops.elementwise import Constant
 from tarry.ops.generators import Iota
 from tarry.ops.structure import Reduction
-from tarry.base.dtypes import int64
 
 
 class GroupLowering:

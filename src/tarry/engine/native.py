@@ -10,7 +10,7 @@ from tarry.base.settings import settings
 from tarry.codegen.assemble import Target, compile_or_load
 from tarry.codegen.emit import emit_kernel
 from tarry.codegen.expand import expand_kernel
-from tarry.codegen.gemm import GemmCode, GemmSpec, emit_gemm
+from tarry.codegen.gemm import VARIANTS, GemmCode, GemmSpec, emit_gemm
 from tarry.codegen.native_pool import NATIVE_POOL_SYMBOLS, native_pool_text
 from tarry.loops.ir import Kernel
 from tarry.loops.text import print_kernel
@@ -82,13 +82,21 @@ def _compile(kernel: Kernel, text: str) -> NativeKernel:
 
 
 def native_product(dtype: str, variant: str) -> NativeProduct:
-    """The code of a matrix product."""
+    """The code of a matrix product.
+
+    All variants of a dtype are made at once: which one serves best depends on sizes, and new sizes must not
+    compile anything.
+    """
     key = (dtype, variant)
-    found = _products.get(key)
-    if found is None:
+    if key not in _products:
         with _lock:
-            code = emit_gemm(GemmSpec(dtype), Target.host(), variant, f"product_{dtype}")
-            addresses = compile_or_load(code.text, code.symbols)
-            found = NativeProduct(code, [addresses[symbol] for symbol in code.symbols])
-            _products[key] = found
-    return found
+            for each in VARIANTS:
+                if (dtype, each) not in _products and (dtype != "complex64" or each == "packed"):
+                    _products[(dtype, each)] = _compile_product(dtype, each)
+    return _products[key]
+
+
+def _compile_product(dtype: str, variant: str) -> NativeProduct:
+    code = emit_gemm(GemmSpec(dtype), Target.host(), variant, f"product_{dtype}")
+    addresses = compile_or_load(code.text, code.symbols)
+    return NativeProduct(code, [addresses[symbol] for symbol in code.symbols])

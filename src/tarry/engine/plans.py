@@ -7,7 +7,6 @@ fills in addresses and scalars.
 
 from __future__ import annotations
 
-import struct
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -15,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tarry.base.dtypes import Dtype, to_numpy
+from tarry.base.dtypes import Dtype
 from tarry.base.settings import settings
 from tarry.codegen.assemble import Target
 from tarry.codegen.gemm import GemmProblem, GemmSpec, choose_variant
@@ -34,10 +33,12 @@ from tarry.compiler.pipeline import Compiled, compile_program
 from tarry.compiler.program import Value as ProgramValue
 from tarry.engine.keying import Recorded
 from tarry.engine.native import NativeKernel, native_kernel, native_product, thread_pool
+from tarry.engine.scalars import packer
+from tarry.engine.stepwise import run_stepwise
 from tarry.graph.node import Node, Storage, dense_storage, strided_storage
 from tarry.loops.poly import Poly
 from tarry.runtime.memory import Buffer, allocator
-from tarry.runtime.plan import Argument, HostStep, KernelStep, Pointer, StepTable, Value
+from tarry.runtime.plan import Argument, HostStep, IntArray, KernelStep, Pointer, StepTable, Value
 
 # Additions worth a chunk of their own: about ten microseconds of one core.
 CHUNK_COST = 1 << 16
@@ -89,7 +90,7 @@ class Bound:
 
     __slots__ = ("aliases", "arena_bytes", "fresh_bytes", "table", "values")
 
-    def __init__(self, table: StepTable, values: np.ndarray[Any, np.dtype[np.int64]], arena_bytes: int) -> None:
+    def __init__(self, table: StepTable, values: IntArray, arena_bytes: int) -> None:
         self.table = table
         self.values = values
         self.arena_bytes = arena_bytes
@@ -278,7 +279,7 @@ class Plan:
     # binding
 
     def bind(self, arguments: Sequence[int]) -> Bound:
-        """The plan for these arguments; compiles a variant of a matrix product if it is the first to need it."""
+        """The plan for these arguments."""
         binder = Binder(arguments, self._count)
         for poly, number in self._polys.items():
             binder.values[number] = poly.evaluate(arguments)
@@ -442,7 +443,19 @@ class Plan:
             status = allocator.allocate(STATUS_BYTES)
             status.view(np.int64, 0, (4,), (8,))[:] = 0
             addresses.append(status.address)
-        bound.table.run(thread_pool(), np.array(addresses, np.int64), values)
+        where = np.array(addresses, np.int64)
+        if settings.debug >= 2 or settings.check >= 2:
+            run_stepwise(
+                bound.table,
+                self.compiled.steps,
+                thread_pool(),
+                where,
+                values,
+                recorded.arguments,
+                recorded.scalars,
+            )
+        else:
+            bound.table.run(thread_pool(), where, values)
         if status is not None:
             self._raise_failures(status, nodes)
         self._hand_out(recorded, bound, buffers)
@@ -508,7 +521,9 @@ def _fold_batch(
     return tuple(f[0] for f in folded), tuple(f[1] for f in folded), tuple(f[2] for f in folded)
 
 
-def _alias(output: ProgramValue | StridedView, arguments: Sequence[int]) -> tuple[int, tuple[int, ...]] | None:
+def _alias(
+    output: ProgramValue | StridedView, arguments: Sequence[int]
+) -> tuple[int, tuple[int, ...]] | None:
     if isinstance(output, ProgramValue):
         return None
     strides = tuple([stride.evaluate(arguments) for stride in output.strides])
@@ -546,46 +561,3 @@ def _product_scratch(step: int, dtype: Dtype, which: int) -> Callable[[Binder], 
 
 def _blocks_narrow(scratch: tuple[int, int]) -> bool:
     return scratch[1] > 0
-
-
-# scalars as the 64 bits of an argument slot
-
-
-def packer(dtype: Dtype) -> Callable[[Any], int]:
-    """A function that gives a Python number as the low bytes of an argument slot."""
-    if dtype.name == "float32":
-        return _pack_float32
-    if dtype.name == "float64":
-        return _pack_float64
-    if dtype.kind == "b":
-        return int
-    if dtype.kind in "ui":
-        mask = (1 << 8 * dtype.size) - 1
-
-        def pack_integer(value: Any) -> int:
-            bits = int(value.real) & mask
-            return bits - (1 << 64) if bits >> 63 else bits
-
-        return pack_integer
-    numpy_dtype = to_numpy(dtype)
-
-    def pack_other(value: Any) -> int:
-        with np.errstate(all="ignore"):
-            cell = np.zeros(8, np.uint8)
-            cell[: dtype.size] = np.array([value]).astype(numpy_dtype).view(np.uint8)
-        return int(cell.view(np.int64)[0])
-
-    return pack_other
-
-
-def _pack_float32(value: Any) -> int:
-    try:
-        bits: int = struct.unpack("<I", struct.pack("<f", value.real))[0]
-    except OverflowError:
-        bits = 0x7F800000 if value.real > 0 else 0xFF800000
-    return bits
-
-
-def _pack_float64(value: Any) -> int:
-    found: int = struct.unpack("<q", struct.pack("<d", value.real))[0]
-    return found

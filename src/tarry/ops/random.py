@@ -1,19 +1,13 @@
-"""The module `mlx.core.random`: keys, and arrays drawn from distributions. The same bits as MLX for the same key.
+"""The module `mlx.core.random`: arrays drawn from distributions. The same bits as MLX for the same key.
 
-Every function takes a `key` (uint32 of shape (2,)); without one it splits the calling thread's state. The state
-is kept as two numbers on the host where that is possible: a draw without a key then depends on nothing that was
-recorded before. It becomes an array where one is put into `state`, by a compiled function for instance, and the
-splits are recorded until its values are known.
+Every function takes a `key` (uint32 of shape (2,)); without one it splits the calling thread's state.
 """
 
 from __future__ import annotations
 
 import math
-import operator
-import threading
-import time
-from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -21,224 +15,35 @@ from tarry.base.dtypes import Dtype, bfloat16, complex64, float16, float32, floa
 from tarry.base.shapes import Shape, broadcast_shapes, normalize_axis, size_of
 from tarry.graph.array import array
 from tarry.graph.operators import operators
-from tarry.graph.tracing import require_evaluation
-from tarry.loops.builder import Builder
-from tarry.loops.ir import Instr
 from tarry.ops.arithmetic import add, divide, multiply, negative, subtract
 from tarry.ops.comparison import less
 from tarry.ops.complex_numbers import abs, combine_parts, sign
 from tarry.ops.elementwise import ArrayLike, Scalar, as_array, cast, constant, elementwise, require_array
-from tarry.ops.exponential import Erf, ErfInv, Log, log1p
+from tarry.ops.exponential import log1p
 from tarry.ops.generators import checked_dtype, checked_shape
-from tarry.ops.random_bits import (
-    HostKey,
-    KeyWords,
-    bits,
-    bits_at,
-    host_bits,
-    host_split,
-    positions,
-    words_of_host_key,
-    words_of_key,
-)
+from tarry.ops.random_bits import KeyWords, bits, bits_at, host_bits, positions, words_of_key
+from tarry.ops.random_functions import RANDOM_ERF, RANDOM_ERFINV, RANDOM_LOG
+from tarry.ops.random_state import drawn_words, evaluated_words, host_draw, key, seed, split, state
 from tarry.ops.reductions import argmax
 from tarry.ops.rounding import floor
 from tarry.ops.selection import maximum, minimum, spread
 from tarry.ops.structure import reshaped
 
-# Keys and the state
-
-
-def _host_key(op: str, seed: Any) -> HostKey:
-    try:
-        number = operator.index(seed)
-    except TypeError:
-        number = -1
-    if not 0 <= number < 1 << 64:
-        raise TypeError(
-            f"[{op}] incompatible function arguments: the seed must be an integer in [0, 2**64), not {seed!r}."
-        )
-    return number >> 32, number & 0xFFFFFFFF
-
-
-def _key_array(op: str, key: HostKey) -> array:
-    made: array = operators.from_numpy(op, np.array(key, np.uint32), None)
-    return made
-
-
-def _known_words(key: array) -> HostKey | None:
-    """The words of a key whose values are known."""
-    storage = key._node.storage
-    if storage is None or key.shape != (2,) or key.dtype is not uint32:
-        return None
-    words = storage.buffer.view(np.uint32, 4 * storage.offset, (2,), (4 * storage.strides[0],))
-    return int(words[0]), int(words[1])
-
-
-class _ThreadState(threading.local):
-    """One key: as two numbers, or as an array where the numbers are not known yet. The array may be there too."""
-
-    def __init__(self) -> None:
-        self.words: HostKey | None = _host_key("seed", time.time_ns() // 1_000_000)
-        self.key: array | None = None
-
-    def next_key(self) -> KeyWords:
-        """Splits the state: the first half stays, the second is for the caller."""
-        if self.words is None and self.key is not None:
-            self.words = _known_words(self.key)
-        if self.words is not None:
-            self.words, drawn = host_split(self.words)
-            self.key = None
-            return words_of_host_key(drawn)
-        assert self.key is not None
-        known = words_of_key(self.key)
-        self.key = bits_at(known, positions((2,)), 4)
-        following = add(positions((2,)), constant(2, uint32, (2,)))
-        return words_of_key(bits_at(known, following, 4))
-
-
-_state = _ThreadState()
-
-
-class _RandomState:
-    """The calling thread's key, as a sequence of one array; `mx.random.state` is its only instance."""
-
-    __slots__ = ()
-
-    def __len__(self) -> int:
-        return 1
-
-    def __getitem__(self, index: int) -> array:
-        if index not in (0, -1):
-            raise IndexError(f"[random.state] The state has one entry: index {index} is out of range.")
-        if _state.key is None:
-            assert _state.words is not None
-            _state.key = _key_array("random.state", _state.words)
-        return _state.key
-
-    def __setitem__(self, index: int, value: array) -> None:
-        if index not in (0, -1):
-            raise IndexError(f"[random.state] The state has one entry: index {index} is out of range.")
-        words_of_key(require_array("random.state", value))
-        _state.key = value
-        _state.words = None
-
-    def __iter__(self) -> Iterator[array]:
-        return iter([self[0]])
-
-
-state = _RandomState()
-
-
-def seed(seed: int) -> None:
-    """Sets the calling thread's state to key(seed). TypeError unless it is an integer in [0, 2**64).
-
-    >>> mx.random.seed(7)
-    """
-    _state.words = _host_key("seed", seed)
-    _state.key = None
-
-
-def key(seed: int) -> array:
-    """The key of a seed: its high and low 32 bits. TypeError unless it is an integer in [0, 2**64).
-
-    >>> mx.random.key(7)
-    array([0, 7], dtype=uint32)
-    """
-    return _key_array("key", _host_key("key", seed))
-
-
-def _words(op: str, key: object) -> KeyWords:
-    return _state.next_key() if key is None else words_of_key(require_array(op, key))
-
-
-def split(key: array, num: int = 2, stream: object = None) -> array:
-    """`num` new keys from one, as the rows of a uint32 array of shape (num, 2).
-
-    ValueError unless the key is uint32 of shape (2,).
-
-    >>> mx.random.split(mx.random.key(0)).shape
-    (2, 2)
-    """
-    return bits(words_of_key(require_array("split", key)), checked_shape("split", (num, 2)))
-
-
-# Building blocks
-
-
-class RandomLog(Log):
-    """The logarithm with the bits of MLX's, in float32."""
-
-    name = "RandomLog"
-    function = "log_mlx"
-
-
-class RandomErfInv(ErfInv):
-    """The inverse error function with the bits of MLX's, in float32."""
-
-    name = "RandomErfInv"
-    function = "erfinv_mlx"
-
-
-class RandomErf(Erf):
-    """The error function with the bits of MLX's, in float32: absolute error 5e-7.
-
-    Abramowitz and Stegun 7.1.26, with exp as 2**k times a polynomial of degree 6 (after Cephes).
-    """
-
-    name = "RandomErf"
-    coefficients: ClassVar[tuple[float, ...]] = (
-        1.061405429,
-        -1.453152027,
-        1.421413741,
-        -0.284496736,
-        0.254829592,
-    )
-    power_coefficients: ClassVar[tuple[float, ...]] = (
-        1.535336188319500e-4,
-        1.339887440266574e-3,
-        9.618437357674640e-3,
-        5.550332471162809e-2,
-        2.402264791363012e-1,
-        6.931472028550421e-1,
-        1.0,
-    )
-
-    def emit(self, builder: Builder, *args: Instr) -> Instr:
-        value = builder.cast(args[0], float32)
-        one = builder.const(1, float32)
-        magnitude = builder.apply("abs", value)
-        t = builder.div(one, builder.fma(_single(builder, 0.3275911), magnitude, one))
-        tail = _emit_polynomial(builder, self.coefficients, t)
-        power = self._emit_exp(builder, builder.mul(builder.neg(value), value))
-        result = builder.fma(builder.mul(builder.neg(power), t), tail, one)
-        positive = builder.apply("gt", value, builder.const(0, float32))
-        return builder.cast(builder.select(positive, result, builder.neg(result)), args[0].dtype)
-
-    def _emit_exp(self, builder: Builder, value: Instr) -> Instr:
-        """exp of a value that is not positive."""
-        scaled = builder.mul(value, _single(builder, 1.442695))
-        whole = builder.apply("floor", builder.add(scaled, _single(builder, 0.5)))
-        polynomial = _emit_polynomial(builder, self.power_coefficients, builder.sub(scaled, whole))
-        biased = builder.add(builder.cast(whole, int32), builder.const(127, int32))
-        power = builder.bitcast(builder.apply("shl", biased, builder.const(23, int32)), float32)
-        underflows = builder.apply("lt", value, _single(builder, -88.0))
-        return builder.select(underflows, _single(builder, 0.0), builder.mul(power, polynomial))
-
-
-def _single(builder: Builder, value: float) -> Instr:
-    return builder.const(float(np.float32(value)), float32)
-
-
-def _emit_polynomial(builder: Builder, coefficients: Sequence[float], t: Instr) -> Instr:
-    """Horner's scheme with the highest coefficient first."""
-    value = _single(builder, coefficients[0])
-    for coefficient in coefficients[1:]:
-        value = builder.fma(value, t, _single(builder, coefficient))
-    return value
-
-
-_RANDOM_LOG, _RANDOM_ERFINV, _RANDOM_ERF = RandomLog(), RandomErfInv(), RandomErf()
+__all__ = [
+    "bernoulli",
+    "categorical",
+    "gumbel",
+    "key",
+    "laplace",
+    "normal",
+    "permutation",
+    "randint",
+    "seed",
+    "split",
+    "state",
+    "truncated_normal",
+    "uniform",
+]
 
 # The largest number below 1, and above -1, that the generator's floats may take.
 _BELOW_ONE: dict[Dtype, float] = {
@@ -304,7 +109,7 @@ def uniform(
     extents, target = _sample_shape("uniform", shape), _real_dtype("uniform", dtype)
     first, last = as_array("uniform", low), as_array("uniform", high)
     _check_bounds("uniform", first, last, extents)
-    return _between(first, last, bits(_words("uniform", key), extents), target)
+    return _between(first, last, bits(drawn_words("uniform", key), extents), target)
 
 
 def _symmetric(word: array, dtype: Dtype) -> array:
@@ -314,7 +119,7 @@ def _symmetric(word: array, dtype: Dtype) -> array:
 
 def _standard_normal(words: KeyWords, shape: Shape) -> array:
     """Normal numbers divided by sqrt(2), in float32."""
-    return elementwise(_RANDOM_ERFINV, (_symmetric(bits(words, shape), float32),))
+    return elementwise(RANDOM_ERFINV, (_symmetric(bits(words, shape), float32),))
 
 
 def _complex_normal(words: KeyWords, shape: Shape) -> array:
@@ -324,7 +129,7 @@ def _complex_normal(words: KeyWords, shape: Shape) -> array:
     for offset in (0, 1):
         place = add(even, constant(offset, uint32, shape))
         word = bits_at(words, place, 2 * size_of(shape))
-        parts.append(elementwise(_RANDOM_ERFINV, (_symmetric(word, float32),)))
+        parts.append(elementwise(RANDOM_ERFINV, (_symmetric(word, float32),)))
     return combine_parts(*parts)
 
 
@@ -336,9 +141,9 @@ def normal(
     key: array | None = None,
     stream: object = None,
 ) -> array:
-    """Normally distributed numbers with mean `loc` and standard deviation `scale`, which broadcast with `shape`.
+    """Normally distributed numbers with mean `loc` and standard deviation `scale`.
 
-    Complex numbers have variance 1/2 in each part. ValueError for integer dtypes.
+    Both broadcast with the shape. Complex numbers have variance 1/2 in each part. ValueError for integer dtypes.
 
     >>> mx.random.normal((2,), key=mx.random.key(3))
     array([-0.117569, 0.0409775], dtype=float32)
@@ -346,7 +151,7 @@ def normal(
     extents, target = _sample_shape("normal", shape), checked_dtype("normal", dtype, float32)
     if target.kind not in "fc":
         raise ValueError(f"[normal] The dtype must be floating or complex64, not {target.name}.")
-    words = _words("normal", key)
+    words = drawn_words("normal", key)
     factor: array | None = None
     if target is complex64:
         value = _complex_normal(words, extents)
@@ -379,7 +184,7 @@ def bernoulli(
         raise ValueError(f"[bernoulli] The probability must be floating, not {probability.dtype.name}.")
     extents = probability.shape if shape is None else _sample_shape("bernoulli", shape)
     _check_bounds("bernoulli", probability, probability, extents)
-    word = cast(bits(_words("bernoulli", key), extents), float32)
+    word = cast(bits(drawn_words("bernoulli", key), extents), float32)
     # The number after 2**32, so that a probability of 1 is always True.
     bound = multiply(cast(probability, float32), 2.0**32 + 2.0**9)
     return less(word, spread(bound, extents))
@@ -405,7 +210,7 @@ def randint(
         raise ValueError(f"[randint] The dtype must be an integer type or bool, not {target.name}.")
     first, last = as_array("randint", low), as_array("randint", high)
     _check_bounds("randint", first, last, extents)
-    drawn = _between(first, last, bits(_words("randint", key), extents), float32)
+    drawn = _between(first, last, bits(drawn_words("randint", key), extents), float32)
     greatest = cast(subtract(last, 1), target)
     return maximum(minimum(cast(floor(drawn), target), greatest), cast(first, target))
 
@@ -422,13 +227,13 @@ def gumbel(
     array([0.233937, 0.414026], dtype=float32)
     """
     extents, target = _sample_shape("gumbel", shape), _real_dtype("gumbel", dtype)
-    return _gumbel(_words("gumbel", key), extents, target)
+    return _gumbel(drawn_words("gumbel", key), extents, target)
 
 
 def _gumbel(words: KeyWords, shape: Shape, dtype: Dtype) -> array:
     unit = _unit(bits(words, shape), dtype)
-    inner = negative(elementwise(_RANDOM_LOG, (unit,)))
-    return negative(elementwise(_RANDOM_LOG, (inner,)))
+    inner = negative(elementwise(RANDOM_LOG, (unit,)))
+    return negative(elementwise(RANDOM_LOG, (inner,)))
 
 
 def laplace(
@@ -445,7 +250,7 @@ def laplace(
     (2,)
     """
     extents, target = _sample_shape("laplace", shape), _real_dtype("laplace", dtype)
-    drawn = _symmetric(bits(_words("laplace", key), extents), target)
+    drawn = _symmetric(bits(drawn_words("laplace", key), extents), target)
     value = multiply(sign(drawn), log1p(negative(abs(drawn))))
     for operation, neutral, given in ((multiply, 1, scale), (add, 0, loc)):
         if isinstance(given, array) or given != neutral:
@@ -463,8 +268,8 @@ def truncated_normal(
 ) -> array:
     """Standard normal numbers within [lower, upper], by inverting the distribution function.
 
-    The shape is that of the bounds unless given, and the bounds broadcast to it. ValueError for a dtype that is
-    not real floating.
+    The shape is that of the bounds unless given, and the bounds broadcast to it. ValueError for a dtype that
+    is not real floating.
 
     >>> mx.random.truncated_normal(-1, 1, (2,), key=mx.random.key(3))
     array([-0.0801646, 0.0279707], dtype=float32)
@@ -475,11 +280,11 @@ def truncated_normal(
         extents = broadcast_shapes("truncated_normal", bounds[0].shape, bounds[1].shape)
     else:
         extents = _sample_shape("truncated_normal", shape)
-    _check_bounds("truncated_normal", *bounds, extents)
+    _check_bounds("truncated_normal", bounds[0], bounds[1], extents)
     root = constant(_SQRT2, target)
-    quantiles = [elementwise(_RANDOM_ERF, (divide(bound, root),)) for bound in bounds]
-    word = bits(_words("truncated_normal", key), extents)
-    drawn = elementwise(_RANDOM_ERFINV, (_between(*quantiles, word, target),))
+    quantiles = [elementwise(RANDOM_ERF, (divide(bound, root),)) for bound in bounds]
+    word = bits(drawn_words("truncated_normal", key), extents)
+    drawn = elementwise(RANDOM_ERFINV, (_between(quantiles[0], quantiles[1], word, target),))
     return maximum(minimum(multiply(drawn, root), bounds[1]), bounds[0])
 
 
@@ -493,8 +298,8 @@ def categorical(
 ) -> array:
     """Categories (uint32) with probabilities proportional to exp(logits) along an axis.
 
-    Without `shape` one sample for each distribution; with `num_samples`, as many along a new last axis; `shape`
-    must be one the distributions' shape broadcasts to. Samples are the argmax of logits plus Gumbel noise.
+    Without `shape` one sample for each distribution; with `num_samples`, as many along a new last axis;
+    `shape` must be one the distributions' shape broadcasts to. Each is the argmax of logits plus Gumbel noise.
     IndexError for an axis out of range, ValueError for both `shape` and `num_samples`.
 
     >>> mx.random.categorical(mx.array([[0.0, 100.0], [100.0, 0.0]]))
@@ -506,7 +311,7 @@ def categorical(
         raise ValueError("[categorical] At most one of shape and num_samples can be given, but both are.")
     categories = values.shape[place]
     batch = values.shape[:place] + values.shape[place + 1 :]
-    words = _words("categorical", key)
+    words = drawn_words("categorical", key)
     if num_samples is not None:
         count = checked_shape("categorical", num_samples)
         noise = _gumbel(words, (*values.shape, *count), float32)
@@ -529,7 +334,7 @@ def permutation(
 ) -> array:
     """A random order of 0, ..., x - 1 (uint32) for an integer x; of the entries along an axis for an array.
 
-    The order is that of random words, sorted on the host: the key's values must be known, so that it cannot be
+    The order is that of random words, sorted on the host: the key's values must be known, so it cannot be
     used in a function traced with the state as an input. ValueError for a negative x, IndexError for a bad axis.
 
     >>> mx.sort(mx.random.permutation(4))
@@ -545,30 +350,11 @@ def permutation(
 
 def _random_order(count: int, key: object) -> array:
     if key is None:
-        words = _host_draw()
+        words = host_draw()
     else:
         given = require_array("permutation", key)
         words_of_key(given)
-        words = _evaluated_words(given)
+        words = evaluated_words(given)
     order = np.argsort(host_bits(words, count), kind="stable").astype(np.uint32)
     made: array = operators.from_numpy("permutation", order, None)
     return made
-
-
-def _host_draw() -> HostKey:
-    """The next key of the state, as numbers."""
-    if _state.words is None:
-        assert _state.key is not None
-        _state.words = _evaluated_words(_state.key)
-    _state.words, drawn = host_split(_state.words)
-    _state.key = None
-    return drawn
-
-
-def _evaluated_words(key: array) -> HostKey:
-    if key._node.storage is None:
-        require_evaluation("permutation")
-        operators.evaluate([key._node])
-    known = _known_words(key)
-    assert known is not None
-    return known

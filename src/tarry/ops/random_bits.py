@@ -123,7 +123,7 @@ def bits(key: KeyWords, shape: Shape) -> array:
 
 
 def host_threefry(key: HostKey, x: Any, y: Any) -> tuple[Any, Any]:
-    """The hash of counters under the key: Python integers or NumPy arrays of uint64 that hold 32-bit words."""
+    """The hash of counters under the key: Python integers, or 32-bit words in NumPy arrays of uint64."""
     schedule = (key[0], key[1], key[0] ^ key[1] ^ PARITY)
     x, y = (x + key[0]) & _MASK, (y + key[1]) & _MASK
     for injection in range(5):
