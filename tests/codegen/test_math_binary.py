@@ -110,6 +110,6 @@ def test_mlx_conventions_of_division():
     x = np.array([1.0, -1.0, 1.0, -1.0, 5.5], np.float32)
     y = np.array([0.0, 0.0, np.inf, np.inf, -2.0], np.float32)
     quotient = operation("floordiv", [float32, float32])(x, y)
-    np.testing.assert_array_equal(quotient, np.array([np.inf, -np.inf, 0, -1, -3], np.float32))
+    np.testing.assert_array_equal(quotient, np.array([np.inf, -np.inf, 0, 0, -3], np.float32))
     remainder = operation("mod", [float32, float32])(x, y)
     np.testing.assert_array_equal(remainder, np.array([np.nan, np.nan, 1, np.inf, -0.5], np.float32))

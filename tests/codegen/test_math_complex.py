@@ -1,4 +1,4 @@
-"""Functions of complex64 against NumPy's complex128: each part within 1 ulp, branch cuts by the signs of zeros."""
+"""Functions of complex64 against complex128: parts within 1 ulp, branch cuts by the signs of zeros."""
 
 from __future__ import annotations
 
@@ -56,11 +56,13 @@ def test_log1p_of_small_numbers():
 
 
 def test_overflow_and_infinity():
-    z = np.array([complex(np.inf, 1), complex(1, np.inf), complex(1e30, 1e30), complex(3e38, 3e38)], np.complex64)
+    parts = [(np.inf, 1), (1, np.inf), (1e30, 1e30), (3e38, 3e38)]
+    z = np.array([complex(*part) for part in parts], np.complex64)
     root = operation("sqrt", [complex64])(z)
     np.testing.assert_array_equal(root[:2], np.sqrt(z[:2]))
     np.testing.assert_allclose(root[2:], np.sqrt(z[2:].astype(np.complex128)), rtol=1e-6)
-    np.testing.assert_allclose(operation("log", [complex64])(z).real[2:], [69.42412, 88.94370], rtol=1e-6)
+    logarithm = operation("log", [complex64])(z)
+    np.testing.assert_allclose(logarithm[2:], np.log(z[2:].astype(np.complex128)), rtol=1e-6)
 
 
 @pytest.mark.parametrize("op", ["div", "mul", "pow"])
@@ -78,7 +80,8 @@ def test_binary(op, generator):
 def test_division_by_zero_and_powers_of_zero():
     zero = np.zeros(3, np.complex64)
     quotient = operation("div", [complex64, complex64])(np.array([1 + 1j, -1, 0], np.complex64), zero)
-    assert quotient[0] == complex(np.inf, np.inf) and quotient[1].real == -np.inf and np.isnan(quotient[2].real)
+    assert quotient[0] == complex(np.inf, np.inf) and quotient[1].real == -np.inf
+    assert np.isnan(quotient[2].real)
     power = operation("pow", [complex64, complex64])(zero, np.array([0, 2, -1], np.complex64))
     assert power[0] == 1 and power[1] == 0 and np.isnan(power[2].real)
 

@@ -24,10 +24,10 @@ REFERENCES = {
     "erfinv": lambda x: np.copysign(scipy.special.erfinv(x), x),
     "erfinv_mlx": lambda x: np.copysign(scipy.special.erfinv(x), x),
 }  # fmt: skip
-# In ulp, where not 2: functions computed in float64 are rounded once, and MLX's inverse error function is not ours.
+# In ulp, where not 2: functions computed in float64 are rounded once, and erfinv_mlx is as accurate as MLX's.
 BOUNDS = {
     "expm1": 0.51, "log1p": 0.51, "log2": 0.51, "log10": 0.51, "tan": 0.51, "sinh": 0.51, "cosh": 0.51,
-    "asin": 0.51, "acos": 0.51, "atan": 0.51, "asinh": 0.51, "acosh": 0.51, "atanh": 0.51, "erfinv": 0.6,
+    "asin": 0.51, "acos": 0.51, "atan": 0.51, "asinh": 0.51, "acosh": 0.51, "atanh": 0.51, "erfinv": 0.7,
     "log": 1.0, "log_mlx": 1.0, "exp": 1.1, "erf": 1.2, "tanh": 1.5, "erfinv_mlx": 3.0,
 }  # fmt: skip
 
@@ -54,8 +54,8 @@ def test_huge_angles(op):
 @pytest.mark.parametrize("op", ["exp", "sin", "log", "erf", "tanh", "sigmoid"])
 def test_dense_near_thresholds(op):
     """Every float32 around the points where an expansion changes its formula."""
-    centres = np.array([0.6, 0.927734375, 1.0, 0.70710678, 1.4142135, 0.78539816, 3.14159265, 88.0, 104.0, 32768])
-    starts = centres.astype(np.float32).view(np.int32)[:, None]
+    centres = [0.6, 0.927734375, 1.0, 0.70710678, 1.4142135, 0.78539816, 3.14159265, 88.0, 104.0, 32768]
+    starts = np.array(centres, np.float32).view(np.int32)[:, None]
     x = (starts + np.arange(-600, 600, dtype=np.int32)).ravel().view(np.float32)
     x = np.concatenate([x, -x])
     with np.errstate(all="ignore"):

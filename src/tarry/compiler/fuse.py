@@ -60,24 +60,18 @@ class Fusion:
 
 
 def fuse(graph: ValueGraph) -> Fusion:
-    """Decide what is stored and group it; starts again when a kernel cannot reach a value."""
+    """Decide what is stored and group it; starts again when costly values would be computed twice."""
     copied = _own_bases(_copy_strided_leaves(graph))
     fusion = Fusion(copied)
     _store_required(fusion)
     _cut_long_chains(fusion)
-    for _ in range(4 * len(copied.values) + 4):
-        try:
-            _group(fusion)
-        except Unreachable as problem:
-            if problem.value in fusion.stored or problem.value.leaf:
-                raise AssertionError(f"[fuse] {problem.value!r} cannot be reached.") from None
-            fusion.stored.add(problem.value)
-            continue
+    while True:
+        _store_unreachable(fusion)
+        _group(fusion)
         again = _recomputed(fusion)
         if not again:
-            break
+            return fusion
         fusion.stored |= again
-    return fusion
 
 
 def _copy_strided_leaves(graph: ValueGraph) -> ValueGraph:
@@ -196,6 +190,20 @@ def _cut_long_chains(fusion: Fusion) -> None:
             fusion.stored.add(value)
 
 
+def _store_unreachable(fusion: Fusion) -> None:
+    """Store what a position cannot be pulled through, for every stored value on its own."""
+    waiting = [value for value in fusion.graph.values if value in fusion.stored]
+    while waiting:
+        value = waiting.pop()
+        try:
+            Group(0, value, fusion.stored)
+        except Unreachable as problem:
+            if problem.value in fusion.stored or problem.value.leaf:
+                raise AssertionError(f"[fuse] {problem.value!r} cannot be reached.") from None
+            fusion.stored.add(problem.value)
+            waiting.extend((value, problem.value))
+
+
 # 3. which stored values share a kernel
 
 
@@ -297,24 +305,16 @@ def _recomputed(fusion: Fusion) -> set[Value]:
             if _repeats(instance, group):
                 found.add(instance.value)
     found.update(value for value, numbers in users.items() if len(numbers) > 1)
-    # Storing the last of a chain is enough: what it is made of is then computed once.
-    covered = {source for value in found for source in _upstream(value, found)}
-    return {value for value in found if value not in covered}
+    return found - _covered(fusion, found)
 
 
-def _upstream(value: Value, among: set[Value]) -> set[Value]:
-    result: set[Value] = set()
-    stack = list(value.inputs)
-    seen: set[Value] = set()
-    while stack:
-        source = stack.pop()
-        if source in seen or source.leaf:
-            continue
-        seen.add(source)
-        if source in among:
-            result.add(source)
-        stack.extend(source.inputs)
-    return result
+def _covered(fusion: Fusion, found: set[Value]) -> set[Value]:
+    """Those that another one of them is made of: storing the last of a chain is enough for now."""
+    leads: set[Value] = set()  # values that are computed on the way to one of `found`
+    for value in reversed(fusion.graph.values):
+        if value in found or (value in leads and value not in fusion.stored):
+            leads.update(value.inputs)
+    return found & leads
 
 
 def _repeats(instance: Instance, group: Group) -> bool:

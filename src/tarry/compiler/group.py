@@ -29,6 +29,10 @@ from tarry.ops.slices import SliceUpdate
 from tarry.ops.structure import Reduction
 
 
+# A kernel of more values than this takes LLVM too long.
+MOST_INSTANCES = 1024
+
+
 class Member:
     """A stored value in a group: its level, where it stands, its pass, and what computes it.
 
@@ -93,7 +97,7 @@ class Group:
                 self.reduced = reduced
         placement = self._place(value)
         assert placement is not None
-        self._admit(value, placement, self.trace)
+        self._admit(value, placement, None)
 
     # loops
 
@@ -123,12 +127,14 @@ class Group:
     def join(self, value: Value, group_of: dict[Value, Group]) -> bool:
         """Take the value in, if the loops fit and no other group would have to run both before and after."""
         placement = self._place(value)
-        if placement is None:
+        if placement is None or len(self.trace.instances) >= MOST_INSTANCES:
             return False
         trial = Trace(self.stored, self.trace.extents)
         try:
             trial.add(placement.source, placement.sink, placement.source is value)
         except Unreachable:
+            return False
+        if len(self.trace.instances) + len(trial.instances) > MOST_INSTANCES:
             return False
         if self._stage(placement, trial) is None:
             return False
@@ -140,7 +146,7 @@ class Group:
             if other.ancestors >> self.number & 1:
                 return False
             gained.add(other)
-        self._admit(value, placement, self.trace)
+        self._admit(value, placement, trial)
         new = gained - self.depends
         if new:
             self.depends |= new
@@ -221,10 +227,10 @@ class Group:
             stage = max(stage, member.stage + after)
         return stage
 
-    def _admit(self, value: Value, placement: Placement, trace: Trace) -> None:
-        sink = trace.add(placement.source, placement.sink, placement.source is value)
-        own = Trace(self.stored, trace.extents)
-        own.add(placement.source, placement.sink, placement.source is value)
+    def _admit(self, value: Value, placement: Placement, trial: Trace | None) -> None:
+        """Take the value in; `trial` is its trace alone, or None when it is the group's first value."""
+        sink = self.trace.add(placement.source, placement.sink, placement.source is value)
+        own = self.trace if trial is None else trial
         stage = self._stage(placement, own)
         assert stage is not None
         if placement.reduced is not None:

@@ -83,7 +83,8 @@ Binding = BufferBinding | IntBinding | ScalarBinding | ScratchBinding | StatusBi
 class Work:
     """How much a kernel does: iterations of its parallel loop and the cost of each.
 
-    `vector` says that the parallel loop is the vector loop, too. The number of chunks follows from these, that is from sizes alone.
+    `vector` says that the parallel loop is the vector loop, too. The number of chunks follows from these,
+    that is from sizes alone.
     """
 
     __slots__ = ("cost", "extent", "inner", "vector")

@@ -19,6 +19,7 @@ from tarry.base.settings import settings
 from tarry.codegen.assemble import Target
 from tarry.codegen.gemm import GemmProblem, GemmSpec, choose_variant
 from tarry.compiler.access import StridedView, strided_view
+from tarry.compiler.fuse import Copy
 from tarry.compiler.lowered import (
     BufferBinding,
     CheckBinding,
@@ -37,6 +38,7 @@ from tarry.engine.scalars import packer
 from tarry.engine.stepwise import run_stepwise
 from tarry.graph.node import Node, Storage, dense_storage, strided_storage
 from tarry.loops.poly import Poly
+from tarry.runtime.counters import counters
 from tarry.runtime.memory import Buffer, allocator
 from tarry.runtime.plan import Argument, HostStep, IntArray, KernelStep, Pointer, StepTable, Value
 
@@ -88,7 +90,7 @@ class _Temporary:
 class Bound:
     """A plan for one set of arguments."""
 
-    __slots__ = ("aliases", "arena_bytes", "fresh_bytes", "table", "values")
+    __slots__ = ("aliases", "arena_bytes", "copied_bytes", "fresh_bytes", "table", "values")
 
     def __init__(self, table: StepTable, values: IntArray, arena_bytes: int) -> None:
         self.table = table
@@ -96,6 +98,7 @@ class Bound:
         self.arena_bytes = arena_bytes
         self.aliases: list[tuple[int, tuple[int, ...]] | None] = []
         self.fresh_bytes: list[int] = []
+        self.copied_bytes = 0
 
 
 class Binder:
@@ -306,6 +309,8 @@ class Plan:
         bound = Bound(table, np.array(binder.values, np.int64), arena)
         bound.aliases = [_alias(output, arguments) for output in self.compiled.outputs]
         bound.fresh_bytes = [_bytes_of(value)(binder) for value in self.fresh]
+        copies = [value for value in self.compiled.stored if isinstance(value.primitive, Copy)]
+        bound.copied_bytes = sum(_bytes_of(value)(binder) for value in copies)
         if len(self.bindings) >= MOST_BINDINGS:
             self.bindings.pop(next(iter(self.bindings)))
         self.bindings[tuple(arguments)] = bound
@@ -456,6 +461,7 @@ class Plan:
             )
         else:
             bound.table.run(thread_pool(), where, values)
+        counters.bytes_copied += bound.copied_bytes
         if status is not None:
             self._raise_failures(status, nodes)
         self._hand_out(recorded, bound, buffers)

@@ -16,10 +16,12 @@ from tarry.ops.elementwise import (
     ArrayLike,
     Elementwise,
     Partial,
+    as_array,
     binary_operands,
     cast,
     constant,
     elementwise,
+    scalar_kind,
     unary_operand,
 )
 
@@ -177,9 +179,14 @@ class LogicalOr(Predicate):
 _LOGICAL_NOT, _LOGICAL_AND, _LOGICAL_OR = LogicalNot(), LogicalAnd(), LogicalOr()
 
 
+def _truth_value(op: str, value: object) -> object:
+    if scalar_kind(value) is not None:
+        return bool(value)
+    return cast(as_array(op, value), bool_)
+
+
 def _truth_values(op: str, a: object, b: object) -> tuple[array, array]:
-    left, right = binary_operands(op, a, b)
-    return cast(left, bool_), cast(right, bool_)
+    return binary_operands(op, _truth_value(op, a), _truth_value(op, b))
 
 
 def logical_not(a: ArrayLike, /, *, stream: object = None) -> array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from tarry.base.dtypes import promote
@@ -13,7 +14,7 @@ from tarry.graph.array import array
 from tarry.loops.poly import ZERO
 from tarry.ops.build import build
 from tarry.ops.elementwise import ArrayLike, as_array, cast, require_array
-from tarry.ops.slices import narrowed, or_zeros, padded, reversed_along, sliced
+from tarry.ops.slices import narrowed, or_zeros, padded, reversed_along, slice_updated
 from tarry.ops.structure import (
     Condition,
     Piece,
@@ -24,7 +25,7 @@ from tarry.ops.structure import (
     broadcast,
     reshaped,
 )
-from tarry.ops.views import flatten, fresh, integer, integers, one_or_more
+from tarry.ops.views import broadcast_operand, flatten, fresh, integer, integers, one_or_more
 
 
 class Concatenate(View):
@@ -147,7 +148,7 @@ def stack(arrays: list[array], /, axis: int | None = 0, *, stream: object = None
     for value in values:
         if value.shape != shape:
             raise ValueError(
-                f"[stack] All arrays must have the same shape, but shapes {shape} and {value.shape} were given."
+                f"[stack] All arrays must have the same shape, but got shapes {shape} and {value.shape}."
             )
     place = normalize_axis("stack", 0 if axis is None else integer("stack", axis, "axis"), len(shape) + 1)
     extents = (*shape[:place], 1, *shape[place:])
@@ -182,7 +183,7 @@ def split(
             )
         clipped = [part * (extent // count) for part in range(count + 1)]
     return [
-        fresh(narrowed(a, place, start, max(end - start, 0)), a) for start, end in zip(clipped, clipped[1:])
+        fresh(narrowed(a, place, start, max(end - start, 0)), a) for start, end in pairwise(clipped)
     ]
 
 
@@ -250,7 +251,7 @@ def roll(
     a: array,
     /,
     shift: int | Sequence[int],
-    axis: None | int | Sequence[int] = None,
+    axis: int | Sequence[int] | None = None,
     *,
     stream: object = None,
 ) -> array:
@@ -274,7 +275,7 @@ def roll(
     elif len(places) == 1:
         shifts = (sum(shifts),)
     if len(shifts) < len(places):
-        raise ValueError(f"[roll] At least one shift for each of {len(places)} axes is needed, not {len(shifts)}.")
+        raise ValueError(f"[roll] Each of the {len(places)} axes needs a shift, but got {len(shifts)}.")
     value = a
     for place, amount in zip(places, shifts):
         value = _rolled(value, place, amount)
@@ -336,9 +337,9 @@ def pad(
 ) -> array:
     """The array with elements added before and after each axis.
 
-    `pad_width` is one number for all sides, (before, after) for all axes, or such a pair for each axis. `mode`
-    says what is added: "constant" `constant_values` (a scalar, cast to the array's dtype), "edge" the
-    outermost element, "reflect" the elements mirrored about it, "symmetric" mirrored with it repeated.
+    `pad_width` is one number for all sides, (before, after) for all axes, or such a pair for each axis.
+    `mode` says what is added: "constant" `constant_values` (cast to the array's dtype), "edge" the outermost
+    element, "reflect" the elements mirrored about it, "symmetric" mirrored with it repeated.
 
     Errors: ValueError for negative widths, another number of pairs than axes, or an unknown mode.
 
@@ -354,9 +355,11 @@ def pad(
     low, high = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     if mode == "constant" or (mode in _MIRRORS and a.size == 0):
         fill = as_array("pad", constant_values if mode == "constant" else 0)
-        if fill.size != 1:
-            return _pad_with_array(a, fill, low, high)
-        return fresh(padded(a, reshaped(fill, ()), low, high), a)
+        if fill.size == 1:
+            return fresh(padded(a, reshaped(fill, ()), low, high), a)
+        shape = tuple([sum(pair) + extent for pair, extent in zip(pairs, a.shape)])
+        around = broadcast_operand("pad", cast(fill, a.dtype), shape)
+        return fresh(slice_updated(around, a, low, [1] * a.ndim), a)
     if mode not in _MIRRORS:
         raise ValueError(f"[pad] Valid modes are constant, edge, reflect and symmetric, but got {mode!r}.")
     value = a
@@ -387,11 +390,6 @@ def _pad_pairs(width: Any, rank: int) -> list[Shape]:
     return [(sides[0], sides[-1])] * rank
 
 
-def _pad_with_array(a: array, fill: array, low: list[int], high: list[int]) -> array:
-    """Padding values that are an array are broadcast to the result."""
-    raise ValueError(f"[pad] constant_values must be a single number, but it has shape {fill.shape}.")
-
-
 def _mirrored(value: array, axis: int, before: int, after: int, mode: str) -> array:
     """One axis continued at both ends by what is there; mirrors back and forth when little is there."""
     while before or after:
@@ -417,5 +415,3 @@ def _continuation(value: array, axis: int, start: int, count: int, mode: str) ->
         return broadcast(edge, tuple(shape))
     return reversed_along(narrowed(value, axis, start, count), (axis,))
 
-
-__all__ = ["Concatenate", "concat", "concatenate", "joined", "sliced"]

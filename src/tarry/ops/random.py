@@ -143,7 +143,7 @@ def normal(
 ) -> array:
     """Normally distributed numbers with mean `loc` and standard deviation `scale`.
 
-    Both broadcast with the shape. Complex numbers have variance 1/2 in each part. ValueError for integer dtypes.
+    Both broadcast with the shape. Complex numbers have variance 1/2 in each part. ValueError for integers.
 
     >>> mx.random.normal((2,), key=mx.random.key(3))
     array([-0.117569, 0.0409775], dtype=float32)
@@ -299,7 +299,7 @@ def categorical(
     """Categories (uint32) with probabilities proportional to exp(logits) along an axis.
 
     Without `shape` one sample for each distribution; with `num_samples`, as many along a new last axis;
-    `shape` must be one the distributions' shape broadcasts to. Each is the argmax of logits plus Gumbel noise.
+    `shape` must be one the distributions' shape broadcasts to. They are an argmax with Gumbel noise.
     IndexError for an axis out of range, ValueError for both `shape` and `num_samples`.
 
     >>> mx.random.categorical(mx.array([[0.0, 100.0], [100.0, 0.0]]))
@@ -335,7 +335,9 @@ def permutation(
     """A random order of 0, ..., x - 1 (uint32) for an integer x; of the entries along an axis for an array.
 
     The order is that of random words, sorted on the host: the key's values must be known, so it cannot be
-    used in a function traced with the state as an input. ValueError for a negative x, IndexError for a bad axis.
+    used in a function traced with the state as an input.
+
+    ValueError for a negative x, IndexError for an axis out of range.
 
     >>> mx.sort(mx.random.permutation(4))
     array([0, 1, 2, 3], dtype=uint32)

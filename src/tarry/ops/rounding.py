@@ -114,10 +114,10 @@ def round(a: ArrayLike, /, decimals: int = 0, stream: object = None) -> array:
 
 def _round_integers(a: array, decimals: int) -> array:
     """Integers to a multiple of a power of ten, ties to the even multiple."""
-    if decimals >= 0 or a.dtype.kind == "b":
+    if decimals >= 0:
         return wrap(a._node)
     unit = 10**-decimals
-    bits = 8 * a.dtype.size - (a.dtype.kind == "i")
+    bits = 1 if a.dtype.kind == "b" else 8 * a.dtype.size - (a.dtype.kind == "i")
     if unit >= 1 << bits:
         return constant(0, a.dtype, a.shape)
     quotient, rest = floor_divide(a, unit), remainder(a, unit)

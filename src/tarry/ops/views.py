@@ -1,7 +1,7 @@
 """The shapes of arrays: reshape, transpose, broadcast, flip and the like. None of them moves data.
 
-Every function gives a new handle, also where nothing changes, so that in-place updates of the result leave the
-operand alone. Axes may be negative; one out of range is an IndexError, one given twice a ValueError.
+Every function gives a new handle, also where nothing changes, so that in-place updates of the result leave
+the operand alone. Axes may be negative; one out of range is an IndexError, one given twice a ValueError.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def complete_shape(op: str, shape: Any, size: int) -> Shape:
             raise ValueError(f"[{op}] Cannot infer a dimension of the empty shape {tuple(extents)}.")
         extents[place] = size // rest
     if size_of(extents) != size or any(extent < 0 for extent in extents):
-        raise ValueError(f"[{op}] Cannot reshape array of size {size} into shape {tuple(integers(op, shape, ''))}.")
+        raise ValueError(f"[{op}] Cannot reshape array of size {size} into shape {tuple(shape)}.")
     return tuple(extents)
 
 
@@ -188,7 +188,7 @@ def moveaxis(a: array, /, source: int, destination: int, *, stream: object = Non
     return fresh(permute(a, tuple(order)), a)
 
 
-def squeeze(a: array, /, axis: None | int | Sequence[int] = None, *, stream: object = None) -> array:
+def squeeze(a: array, /, axis: int | Sequence[int] | None = None, *, stream: object = None) -> array:
     """The array without the given dimensions of extent 1; None drops all of them.
 
     Errors: ValueError for an axis of another extent.
@@ -235,7 +235,8 @@ def broadcast_to(a: ArrayLike, /, shape: Sequence[int], *, stream: object = None
         (3, 2)
     """
     operand = as_array("broadcast_to", a)
-    return fresh(broadcast_operand("broadcast_to", operand, integers("broadcast_to", shape, "shape")), operand)
+    target = integers("broadcast_to", shape, "shape")
+    return fresh(broadcast_operand("broadcast_to", operand, target), operand)
 
 
 def broadcast_operand(op: str, value: array, shape: Shape) -> array:
@@ -279,7 +280,7 @@ def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
     return broadcast_all("broadcast_shapes", *listed)
 
 
-def flip(a: array, /, axis: None | int | Sequence[int] = None, *, stream: object = None) -> array:
+def flip(a: array, /, axis: int | Sequence[int] | None = None, *, stream: object = None) -> array:
     """The array backwards along the given axes; None stands for all.
 
     Example:

@@ -1,4 +1,4 @@
-"""Arguments of transformed functions: which are differentiated, fresh arrays in their trees, axes of trees."""
+"""Arguments of transformed functions: the differentiated ones, other arrays in their trees, axes of trees."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ def require_function(op: str, value: object) -> None:
     """TypeError for what cannot be called."""
     if not callable(value):
         raise TypeError(
-            f"[{op}] incompatible function arguments: expected a function, not a value of type {type_name(value)}."
+            f"[{op}] incompatible function arguments: expected a function, not a value of type "
+            f"{type_name(value)}."
         )
 
 
@@ -23,7 +24,9 @@ def require_arrays(op: str, what: str, tree: object) -> list[array]:
     leaves = trees.leaves(tree)
     for leaf in leaves:
         if not isinstance(leaf, array):
-            raise ValueError(f"[{op}] {what} should contain only arrays, but has a leaf of type {type_name(leaf)}.")
+            raise ValueError(
+                f"[{op}] {what} should contain only arrays, but there is a leaf of type {type_name(leaf)}."
+            )
     return leaves
 
 
@@ -87,9 +90,10 @@ class Selection:
 def _read_names(op: str, argnames: object) -> list[str]:
     if isinstance(argnames, str):
         return [argnames]
-    if not isinstance(argnames, (list, tuple, set, frozenset)) or not all(isinstance(n, str) for n in argnames):
+    if not isinstance(argnames, (list, tuple)) or not all(isinstance(name, str) for name in argnames):
         raise TypeError(
-            f"[{op}] incompatible function arguments: argnames should be a name or a sequence of names, not {argnames!r}."
+            f"[{op}] incompatible function arguments: argnames should be a name or a sequence of names, "
+            f"not {argnames!r}."
         )
     return sorted(set(argnames))
 
@@ -99,8 +103,8 @@ def _read_positions(op: str, argnums: object) -> list[int]:
         argnums = [argnums]
     if not isinstance(argnums, (list, tuple)) or not all(isinstance(n, int) for n in argnums):
         raise TypeError(
-            f"[{op}] incompatible function arguments: argnums should be an integer or a sequence of integers, "
-            f"not {argnums!r}."
+            f"[{op}] incompatible function arguments: argnums should be an integer or a sequence of "
+            f"integers, not {argnums!r}."
         )
     positions = sorted([int(number) for number in argnums])
     for number, position in enumerate(positions):
@@ -114,8 +118,8 @@ def _read_positions(op: str, argnums: object) -> list[int]:
 class Substitution:
     """Other arrays in the user's own lists and dicts for the time of a call.
 
-    The containers themselves stay, so that a function may be given objects such as modules. `restore` puts the
-    arrays back, except where the function itself put something else.
+    The containers themselves stay, so that a function may be given objects such as modules. `restore` puts
+    the arrays back, except where the function itself put something else.
     """
 
     __slots__ = ("_changes",)
@@ -178,7 +182,9 @@ def spread_axes(op: str, what: str, tree: Any, axes: Any) -> list[int | None]:
     if not isinstance(tree, (list, tuple, dict)):
         if isinstance(axes, tuple) and len(axes) == 1 and (isinstance(axes[0], int) or axes[0] is None):
             return [axes[0]]
-        raise ValueError(f"[{op}] {what}: an axis must be an integer or None, but {axes!r} is given for an array.")
+        raise ValueError(
+            f"[{op}] {what}: an axis must be an integer or None, but {axes!r} is given for an array."
+        )
     if not isinstance(axes, (list, tuple, dict)):
         raise ValueError(f"[{op}] {what}: an axis must be an integer or None, not {axes!r}.")
     found: list[int | None] = []
@@ -197,8 +203,8 @@ def spread_axes(op: str, what: str, tree: Any, axes: Any) -> list[int | None]:
 
 def _mismatch(op: str, what: str, tree: Any, axes: Any) -> ValueError:
     return ValueError(
-        f"[{op}] {what} must be a prefix of the tree it belongs to, but {axes!r} ({_describe(axes)}) is given "
-        f"for a {_describe(tree)}."
+        f"[{op}] {what} must be a prefix of the tree it belongs to, but {axes!r} ({_describe(axes)}) is "
+        f"given for a {_describe(tree)}."
     )
 
 

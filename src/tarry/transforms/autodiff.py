@@ -1,8 +1,8 @@
 """Derivatives: vjp, jvp, grad and value_and_grad.
 
-A function is run once on fresh sources and leaves a graph. Reverse mode walks the graph from the outputs to the
-sources with each op's `vjp`, forward mode the other way with `jvp`. What the rules record are ordinary ops, so
-derivatives can be differentiated again.
+A function is run once on fresh sources and leaves a graph. Reverse mode walks the graph from the outputs to
+the sources with each op's `vjp`, forward mode the other way with `jvp`. What the rules record are ordinary
+ops, so derivatives can be differentiated again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,15 @@ from tarry.transforms.arguments import (
     require_arrays,
     require_function,
 )
-from tarry.transforms.recording import CustomOutput, GroupKey, Trace, dependents, group_of
+from tarry.transforms.recording import (
+    CustomOutput,
+    GroupKey,
+    Trace,
+    dependents,
+    group_of,
+    outputs_of,
+    primals_of,
+)
 
 # The two directions on recorded graphs
 
@@ -57,14 +65,15 @@ class _Backward:
         return self._totals.pop(node, None)
 
     def run(self) -> None:
+        """Visit the nodes, users before inputs."""
         active = self._active
-        collected: dict[GroupKey, dict[int, tuple[array, array]]] = {}
+        collected: dict[GroupKey, dict[int, array]] = {}
         for node in reversed(self._order):
             primitive = node.primitive
             assert primitive is not None
             cotangent = self.take(node)
             if type(primitive) is CustomOutput and primitive.call.has_rule("vjp"):
-                self._collect(node, primitive, cotangent, collected)
+                self._collect(group_of(node, primitive), primitive.number, cotangent, collected)
                 continue
             if cotangent is None:
                 continue
@@ -76,24 +85,28 @@ class _Backward:
 
     def _collect(
         self,
-        node: Node,
-        primitive: CustomOutput,
+        key: GroupKey,
+        number: int,
         cotangent: array | None,
-        collected: dict[GroupKey, dict[int, tuple[array, array]]],
+        collected: dict[GroupKey, dict[int, array]],
     ) -> None:
-        """Keep the cotangent until all outputs of the call have theirs; then ask the call's rule."""
-        key = group_of(node, primitive)
+        """Keep a cotangent until all outputs of the call have theirs; then ask the call's rule."""
         parts = collected.setdefault(key, {})
         if cotangent is not None:
-            present = parts.get(primitive.number)
-            total = cotangent if present is None else add(present[1], cotangent)
-            parts[primitive.number] = (wrap(node), total)
+            parts[number] = add(parts[number], cotangent) if number in parts else cotangent
         self._groups[key] -= 1
-        # The first of them in order is the last one met here: before it come only the primals.
+        # The first of them in order is the last one met here, and only then come the primals.
         if self._groups[key] > 0 or not parts:
             return
-        primals = node.inputs[1:]
-        for source, part in zip(primals, primitive.call.vjp([wrap(primal) for primal in primals], parts)):
+        call, inputs = key
+        outputs = outputs_of(key)
+        cotangents = [
+            parts[place] if place in parts else constant(0, output.dtype, output.shape)
+            for place, output in enumerate(outputs)
+        ]
+        sources = inputs[call.outputs :]
+        wanted = [place for place, source in enumerate(sources) if source in self._active]
+        for source, part in zip(sources, call.vjp(primals_of(key), cotangents, outputs, wanted)):
             self.give(source, part)
 
 
@@ -123,8 +136,7 @@ def push_forward(outputs: Sequence[Node], sources: Sequence[Node], tangents: Seq
         if type(primitive) is CustomOutput and primitive.call.has_rule("jvp"):
             key = group_of(node, primitive)
             if key not in groups:
-                primals = [wrap(source) for source in node.inputs[1:]]
-                groups[key] = primitive.call.jvp(primals, parts[1:])
+                groups[key] = primitive.call.jvp(primals_of(key), parts[primitive.call.outputs :])
             tangent = groups[key][primitive.number]
         elif all(part is None for part in parts):
             continue
@@ -142,7 +154,7 @@ def push_forward(outputs: Sequence[Node], sources: Sequence[Node], tangents: Seq
 
 
 def _run(op: str, fun: Callable[..., Any], sources: Sequence[Node]) -> list[Node]:
-    """The nodes of the function's outputs. RuntimeError unless it gives an array, or a list or tuple of them."""
+    """The nodes of the outputs. RuntimeError unless they are an array, or a list or tuple of arrays."""
     result = fun(*[wrap(source) for source in sources])
     items = result if isinstance(result, (list, tuple)) else [result]
     for item in items:
@@ -160,7 +172,9 @@ def vjp(
     primals: Sequence[array],
     cotangents: Sequence[array],
 ) -> tuple[list[array], list[array]]:
-    """The outputs of `fun(*primals)`, and the product of `cotangents` with its Jacobian: (outputs, gradients).
+    """The outputs of `fun(*primals)`, and the product of the cotangents with its Jacobian.
+
+    The result is (outputs, gradients).
 
     `fun` takes arrays and returns an array, or a list or tuple of arrays; there is one cotangent for each
     output, of its shape. There is one gradient for each primal: sum over outputs of J^T cotangent, with the
@@ -181,13 +195,13 @@ def vjp(
         outputs = _run("vjp", fun, sources)
         if len(given) < len(outputs):
             raise ValueError(
-                f"[vjp] The function has {len(outputs)} output(s), but only {len(given)} cotangent(s) are given."
+                f"[vjp] The function has {len(outputs)} output(s), but {len(given)} cotangent(s) are given."
             )
         seeds = []
         for output, cotangent in zip(outputs, given):
             if output.shape != cotangent.shape:
                 raise ValueError(
-                    f"[vjp] The shape {cotangent.shape} of a cotangent is not that of its output, {output.shape}."
+                    f"[vjp] The shape {cotangent.shape} of a cotangent is not its output's, {output.shape}."
                 )
             seeds.append(cast(cotangent, output.dtype))
         gradients = pull_back(outputs, sources, seeds)
@@ -199,7 +213,9 @@ def jvp(
     primals: Sequence[array],
     tangents: Sequence[array],
 ) -> tuple[list[array], list[array]]:
-    """The outputs of `fun(*primals)`, and their derivatives along `tangents`: (outputs, output tangents).
+    """The outputs of `fun(*primals)`, and their derivatives along the tangents.
+
+    The result is (outputs, tangents of the outputs).
 
     `fun` takes arrays and returns an array, or a list or tuple of arrays; there is one tangent for each
     primal, of its shape. The tangent of an output is J tangents, with the output's shape and dtype, zeros
@@ -219,7 +235,7 @@ def jvp(
     for value, tangent in zip(values, given):
         if value.shape != tangent.shape:
             raise ValueError(
-                f"[jvp] The shape {tangent.shape} of a tangent is not that of its primal, {value.shape}."
+                f"[jvp] The shape {tangent.shape} of a tangent is not its primal's, {value.shape}."
             )
     with Trace() as trace:
         sources = [trace.source(value) for value in values]
@@ -267,9 +283,11 @@ def _differentiate(
             return substitution.fill(tree, replace)
 
         try:
-            new_args = [fill(tree, number, number in selection.positions) for number, tree in enumerate(args)]
-            new_keywords = {name: fill(tree, name, name in selection.names) for name, tree in keywords.items()}
-            value = fun(*new_args, **new_keywords)
+            own_args = [fill(tree, place, place in selection.positions) for place, tree in enumerate(args)]
+            own_keywords = {
+                name: fill(tree, name, name in selection.names) for name, tree in keywords.items()
+            }
+            value = fun(*own_args, **own_keywords)
         finally:
             substitution.restore()
         loss = loss_of(value)
@@ -327,10 +345,10 @@ def value_and_grad(
 
     `argnums` says by which positional arguments to differentiate (the first by default), `argnames` by which
     keyword arguments. These arguments are arrays or trees (lists, tuples, dicts) of arrays; a gradient is a
-    tree of the same structure, with the shapes and dtypes of the arrays in it. One position gives its gradient
-    alone, several give a tuple in the order of positions; with names it is (positional, {name: gradient}),
-    where positional is None if there is none. By complex numbers the gradient is the conjugate of the
-    holomorphic derivative.
+    tree of the same structure, with the shapes and dtypes of the arrays in it. One position gives its
+    gradient alone, several give a tuple in the order of positions; with names it is (positional,
+    {name: gradient}), where positional is None if there is none. By complex numbers
+    the gradient is the conjugate of the holomorphic derivative.
 
     ValueError for positions that are negative, repeated or not given in a call, for leaves that are not
     arrays, and when `fun` returns anything else. TypeError for argnums or argnames of another type.

@@ -50,12 +50,24 @@ class _Sources(threading.local):
 _sources = _Sources()
 
 
-class Trace(retain_graph):
-    """retain_graph, with sources. When the outermost trace of the thread ends, evaluated sources let go of
-    what they were made from, so that a value carried through a loop does not keep its whole history."""
+class Trace:
+    """Sources, and a retained graph while it lasts.
+
+    When the outermost trace of the thread ends, evaluated sources let go of what they were made from: a value
+    carried through a loop must not keep its whole history.
+    """
+
+    __slots__ = ("_retained",)
+
+    def __init__(self) -> None:
+        self._retained = retain_graph()
+
+    def __enter__(self) -> Trace:
+        self._retained.__enter__()
+        return self
 
     def __exit__(self, *exception: object) -> None:
-        super().__exit__(*exception)
+        self._retained.__exit__(*exception)
         if not retains_graph():
             for node in _sources.evaluated:
                 node.inputs = ()
@@ -87,9 +99,13 @@ class CustomCall:
         raise NotImplementedError
 
     def vjp(
-        self, primals: Sequence[array], cotangents: Sequence[array], outputs: Sequence[array]
+        self,
+        primals: Sequence[array],
+        cotangents: Sequence[array],
+        outputs: Sequence[array],
+        wanted: Sequence[int],
     ) -> list[array | None]:
-        """The cotangents of all primals; None stands for zero."""
+        """The cotangents of all primals; None stands for zero, and for those that are not in `wanted`."""
         raise NotImplementedError
 
     def jvp(self, primals: Sequence[array], tangents: Sequence[array | None]) -> list[array | None]:
@@ -104,9 +120,9 @@ class CustomCall:
 
 
 class CustomOutput(View):
-    """Output `number` of a custom call. Inputs: its value as the function computed it, then the primals.
+    """Output `number` of a custom call. Inputs: all outputs as the function computed them, then the primals.
 
-    The compiler sees a view of the first input.
+    The compiler sees a view of one input.
     """
 
     name = "CustomOutput"
@@ -118,48 +134,60 @@ class CustomOutput(View):
         self.number = number
         super().__init__()
 
+    def params(self) -> tuple[object, ...]:
+        return (self.number,)
+
     def pull(self, position: Position, sizes: ViewSizes) -> list[Piece]:
-        return [Piece(0, position)]
+        return [Piece(self.number, position)]
 
     def followed(self, inputs: tuple[Node, ...], transform: str) -> tuple[Node, ...]:
         """The inputs through which the output depends on a source, as this transform sees it."""
         if self.call.has_rule(transform):
-            return inputs[1:]
-        return inputs if transform == "vmap" else inputs[:1]
+            return inputs[self.call.outputs :]
+        return inputs if transform == "vmap" else (inputs[self.number],)
 
     def vjp(
         self, inputs: Sequence[array], output: array, cotangent: array, wanted: Sequence[int]
     ) -> list[array | None]:
         """Without a rule of the call: the cotangent of the value."""
-        return [cotangent if number == 0 else None for number in wanted]
+        return [cotangent if number == self.number else None for number in wanted]
 
     def jvp(self, inputs: Sequence[array], output: array, tangents: Sequence[array | None]) -> array | None:
         """Without a rule of the call: the tangent of the value."""
-        return tangents[0]
+        return tangents[self.number]
 
 
 def group_of(node: Node, primitive: CustomOutput) -> GroupKey:
-    """Which outputs belong together: the same call on the same primals."""
-    return primitive.call, node.inputs[1:]
+    """Which outputs belong together: the same call on the same nodes."""
+    return primitive.call, node.inputs
+
+
+def primals_of(key: GroupKey) -> list[array]:
+    """The primals of a call."""
+    call, inputs = key
+    return [wrap(source) for source in inputs[call.outputs :]]
+
+
+def outputs_of(key: GroupKey) -> list[array]:
+    """All outputs of a call, as nodes of the call."""
+    call, inputs = key
+    return [
+        wrap(Node(CustomOutput(call, number), inputs, inputs[number].shape, inputs[number].dtype))
+        for number in range(call.outputs)
+    ]
 
 
 def record_call(call: CustomCall, values: Sequence[array], primals: Sequence[array]) -> list[array]:
     """The outputs of a call, from the values its function computed."""
-    sources = tuple([primal._node for primal in primals])
-    outputs = []
-    for number, value in enumerate(values):
-        node = value._node
-        outputs.append(
-            wrap(Node(CustomOutput(call, number), (node, *sources), node.shape, node.dtype))
-        )
-    return outputs
+    return outputs_of((call, tuple([item._node for item in (*values, *primals)])))
 
 
-def dependents(outputs: Iterable[Node], sources: Iterable[Node], transform: str) -> list[Node]:
+def dependents(outputs: Iterable[Node], sources: Iterable[Node], transform: str | None = None) -> list[Node]:
     """The nodes that depend on a source, inputs before users, without the sources.
 
-    The walk stops at the sources: what they were made from is older, and cannot depend on any of them. It
-    walks evaluated nodes like others, and does not recurse.
+    The walk stops at the sources: what they were made from is older, and cannot depend on any of them. It goes
+    through evaluated nodes like others, and does not recurse. A custom call is followed as `transform` sees
+    it, or like any node without one.
     """
     active = set(sources)
     seen = set(active)
@@ -179,7 +207,7 @@ def dependents(outputs: Iterable[Node], sources: Iterable[Node], transform: str)
             continue
         seen.add(node)
         primitive = node.primitive
-        if type(primitive) is CustomOutput:
+        if transform is not None and type(primitive) is CustomOutput:
             followed = primitive.followed(node.inputs, transform)
         else:
             followed = node.inputs

@@ -1,0 +1,377 @@
+"""Python indexing: `a[index]`, `a[index] = value` and `a.at[index].add(value)` as recorded operations.
+
+An index is an integer, a slice, None (a new dimension), Ellipsis, an integer array (or a list or NumPy array of
+integers), or a tuple of these, with NumPy's rules. Integer and slice parts are views. Index arrays are broadcast
+together; their dimensions stand where the first of them stood, or in front when something separates them.
+Integers next to arrays count as arrays when reading, and not when writing, as in MLX.
+
+Integers out of range raise IndexError at once, values of index arrays at evaluation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tarry.base.dtypes import KIND_ORDER, Dtype, bool_, default_of_kind
+from tarry.base.errors import type_name
+from tarry.base.shapes import Shape, broadcast_shapes
+from tarry.graph.array import array, from_numpy, wrap
+from tarry.graph.convert import node_of
+from tarry.ops.arithmetic import add, divide, multiply, negative, reciprocal
+from tarry.ops.elementwise import as_array, cast, check_scalar, constant, scalar_kind
+from tarry.ops.indexed import gathered, scattered
+from tarry.ops.selection import maximum, minimum, spread, where
+from tarry.ops.slices import slice_updated, sliced
+from tarry.ops.structure import broadcast, reshaped
+
+# What the dimensions of an indexed array are made of, besides axes of the region (0, 1, ...).
+_NEW = -1
+_ARRAYS = -2
+
+
+class ParsedIndex:
+    """What an index says about an array of a given shape.
+
+    starts, extents, strides   the region that integers and slices select
+    dropped      the axes with an integer
+    arrays       axis -> index array
+    layout       the result's dimensions: axes of the region, _NEW, and _ARRAYS for those of the index arrays
+    """
+
+    __slots__ = ("arrays", "dropped", "extents", "layout", "starts", "strides")
+
+    def __init__(self, shape: Shape) -> None:
+        self.starts = [0] * len(shape)
+        self.extents = list(shape)
+        self.strides = [1] * len(shape)
+        self.dropped: list[int] = []
+        self.arrays: dict[int, array] = {}
+        self.layout: list[int] = []
+
+    def basic_shape(self) -> Shape:
+        """The shape of the result when there are no index arrays."""
+        return tuple([1 if token == _NEW else self.extents[token] for token in self.layout])
+
+
+def parse_index(shape: Shape, index: Any, integers_join: bool) -> ParsedIndex:
+    """Read an index. `integers_join` says whether integers count as index arrays where there are some."""
+    entries = [_entry(item) for item in index] if isinstance(index, tuple) else [_entry(index)]
+    taken = sum([entry is not None and entry is not Ellipsis for entry in entries])
+    rank = len(shape)
+    if taken > rank:
+        raise ValueError(f"[index] Too many indices for array with {rank} dimensions: {taken} were given.")
+    if sum([entry is Ellipsis for entry in entries]) > 1:
+        raise ValueError("[index] An index can only have a single ellipsis (...).")
+    parsed = ParsedIndex(shape)
+    axis = 0
+    # The runs of adjacent arrays, and where in the layout the first one stands.
+    runs, place, adjacent = 0, 0, False
+    for entry in entries:
+        joins = isinstance(entry, array) or (integers_join and isinstance(entry, int))
+        if joins and not adjacent:
+            place = len(parsed.layout) if runs == 0 else place
+            runs += 1
+        adjacent = joins
+        if entry is None:
+            parsed.layout.append(_NEW)
+        elif entry is Ellipsis:
+            parsed.layout.extend(range(axis, axis + rank - taken))
+            axis += rank - taken
+        else:
+            _take_axis(parsed, axis, entry, shape[axis])
+            axis += 1
+    parsed.layout.extend(range(axis, rank))
+    if parsed.arrays:
+        parsed.layout.insert(place if runs == 1 else 0, _ARRAYS)
+    return parsed
+
+
+def _take_axis(parsed: ParsedIndex, axis: int, entry: Any, extent: int) -> None:
+    if isinstance(entry, array):
+        parsed.arrays[axis] = entry
+    elif isinstance(entry, int):
+        parsed.starts[axis] = _position(entry, axis, extent)
+        parsed.extents[axis] = 1
+        parsed.dropped.append(axis)
+    else:
+        start, stop, step = entry.indices(extent)
+        parsed.starts[axis], parsed.strides[axis] = start, step
+        parsed.extents[axis] = len(range(start, stop, step))
+        parsed.layout.append(axis)
+
+
+def _position(index: int, axis: int, extent: int) -> int:
+    position = index + extent if index < 0 else index
+    if not 0 <= position < extent:
+        raise IndexError(f"[index] Index {index} is out of bounds for axis {axis} with size {extent}.")
+    return position
+
+
+def _entry(item: Any) -> Any:
+    """One part of an index as an int, slice, None, Ellipsis or integer array."""
+    if item is None or item is Ellipsis or type(item) is int:
+        return item
+    if isinstance(item, slice):
+        return slice(*[_bound(bound) for bound in (item.start, item.stop, item.step)])
+    if isinstance(item, array):
+        return _index_array(item)
+    if isinstance(item, list):
+        return _index_array(wrap(node_of(item, None)))
+    if isinstance(item, np.ndarray) and item.ndim:
+        return _index_array(from_numpy("index", item, None))
+    if not isinstance(item, (bool, np.bool_)) and hasattr(item, "__index__"):
+        return int(item.__index__())
+    raise ValueError(
+        f"[index] Cannot index an array using the given type {type_name(item)}: expected integers, slices, "
+        "None, ... or integer arrays."
+    )
+
+
+def _bound(bound: Any) -> int | None:
+    if bound is None:
+        return None
+    if isinstance(bound, (bool, np.bool_, array)) or not hasattr(bound, "__index__"):
+        raise ValueError(f"[index] Slice indices must be integers or None, but one is {type_name(bound)}.")
+    return int(bound.__index__())
+
+
+def _index_array(index: array) -> array:
+    if index.dtype is bool_:
+        raise ValueError(
+            "[index] Boolean indices are not yet supported here: "
+            "a mask can only be the whole index of an assignment."
+        )
+    if index.dtype.kind not in "ui":
+        raise ValueError(f"[index] Index arrays must hold integers, but one has dtype {index.dtype.name}.")
+    return index
+
+
+class _Access:
+    """A gather or scatter: the maps (see ops/indexed.py), the index arrays and the shape of the values."""
+
+    __slots__ = ("index_axes", "indices", "shape", "source_map", "source_shape")
+
+    def __init__(self, parsed: ParsedIndex) -> None:
+        common = broadcast_shapes("index", *[index.shape for index in parsed.arrays.values()])
+        self.indices = [broadcast(index, common) for index in parsed.arrays.values()]
+        shape: list[int] = []
+        places: dict[int, int] = {}
+        self.index_axes: tuple[int, ...] = ()
+        for token in parsed.layout:
+            if token == _ARRAYS:
+                self.index_axes = tuple(range(len(shape), len(shape) + len(common)))
+                shape.extend(common)
+            elif token != _NEW:
+                places[token] = len(shape)
+                shape.append(parsed.extents[token])
+        numbers = {axis: -1 - k for k, axis in enumerate(parsed.arrays)}
+        kept = [axis for axis in range(len(parsed.extents)) if axis not in parsed.dropped]
+        self.source_shape = tuple([parsed.extents[axis] for axis in kept])
+        self.source_map = tuple([numbers[axis] if axis in numbers else places[axis] for axis in kept])
+        self.shape = tuple(shape)
+
+    def full_shape(self, parsed: ParsedIndex) -> Shape:
+        """The shape of the values with new dimensions."""
+        shape: list[int] = []
+        for token in parsed.layout:
+            if token == _ARRAYS:
+                shape.extend([self.shape[axis] for axis in self.index_axes])
+            else:
+                shape.append(1 if token == _NEW else parsed.extents[token])
+        return tuple(shape)
+
+
+# reading
+
+
+def get_item(a: array, index: Any) -> array:
+    """What `a[index]` gives, always as a new handle; see the top of this file."""
+    if type(index) is int and a._node.shape:
+        shape = a._node.shape
+        starts = [0] * len(shape)
+        starts[0] = _position(index, 0, shape[0])
+        row = sliced(a, starts, (1, *shape[1:]), [1] * len(shape))
+        return _own(reshaped(row, shape[1:]), a)
+    parsed = parse_index(a._node.shape, index, True)
+    region = sliced(a, parsed.starts, tuple(parsed.extents), parsed.strides)
+    if not parsed.arrays:
+        return _own(reshaped(region, parsed.basic_shape()), a)
+    access = _Access(parsed)
+    source = reshaped(region, access.source_shape)
+    values = gathered(source, access.indices, access.source_map, access.index_axes, access.shape)
+    return reshaped(values, access.full_shape(parsed))
+
+
+def _own(result: array, a: array) -> array:
+    return wrap(a._node) if result is a else result
+
+
+# writing
+
+
+def set_item(a: array, index: Any, value: Any) -> array:
+    """`a` with the indexed part replaced by `value`, cast to the array's dtype and broadcast.
+
+    A boolean mask as the whole index selects what a single value, or one that broadcasts, replaces.
+
+    Errors: ValueError for values that do not fit or are no numbers, TypeError for None.
+    """
+    mask = _mask(index)
+    if mask is not None:
+        return _set_masked(a, mask, value)
+    return update_item(a, index, assigned_value(a.dtype, value), "set")
+
+
+def assigned_value(dtype: Dtype, value: Any) -> array:
+    """A value that is written into an array, in the array's dtype."""
+    kind = scalar_kind(value)
+    if kind is not None:
+        check_scalar("index", value, dtype)
+        if KIND_ORDER[kind] <= KIND_ORDER[dtype.kind]:
+            return constant(value, dtype)
+        return cast(constant(value, default_of_kind(kind)), dtype)
+    if value is None:
+        raise TypeError("[index] Expected a number or an array to assign, but got None.")
+    if isinstance(value, np.ndarray):
+        return from_numpy("index", value, dtype)
+    return cast(as_array("index", value), dtype)
+
+
+_REGION_MODES: dict[str, Callable[[array, array], array]] = {
+    "set": lambda old, new: new,
+    "add": add,
+    "prod": multiply,
+    "max": maximum,
+    "min": minimum,
+}
+
+
+def update_item(a: array, index: Any, value: array, mode: str) -> array:
+    """`a` with `value` combined into the indexed part; several updates of one position all count."""
+    parsed = parse_index(a._node.shape, index, False)
+    extents = tuple(parsed.extents)
+    whole = sliced(a, parsed.starts, extents, parsed.strides)
+    if parsed.arrays:
+        access = _Access(parsed)
+        updates = reshaped(_fitted(value, access.full_shape(parsed)), access.shape)
+        source = reshaped(whole, access.source_shape)
+        changed = scattered(source, updates, access.indices, access.source_map, access.index_axes, mode)
+    else:
+        updates = reshaped(_fitted(value, parsed.basic_shape()), extents)
+        changed = _REGION_MODES[mode](whole, updates)
+    return _own(slice_updated(a, reshaped(changed, extents), parsed.starts, parsed.strides), a)
+
+
+def _fitted(value: array, shape: Shape) -> array:
+    """`value` broadcast to `shape`; leading dimensions of extent 1 that it has too many are dropped."""
+    extra = value.ndim - len(shape)
+    given = value.shape
+    if extra > 0 and given[:extra] == (1,) * extra:
+        value = reshaped(value, given[extra:])
+        extra = 0
+    aligned = (1,) * -extra + value.shape
+    if extra > 0 or any(of not in (1, to) for of, to in zip(aligned, shape)):
+        raise ValueError(f"[index] A value of shape {given} cannot be broadcast to the indexed shape {shape}.")
+    return spread(value, shape)
+
+
+# masks
+
+
+def _mask(index: Any) -> array | None:
+    """The boolean mask that an index is as a whole, or None."""
+    if isinstance(index, (bool, np.bool_)):
+        return constant(bool(index), bool_)
+    if isinstance(index, array):
+        return index if index.dtype is bool_ else None
+    if isinstance(index, np.ndarray):
+        return from_numpy("index", index, None) if index.dtype == np.bool_ else None
+    if isinstance(index, list) and index:
+        found = wrap(node_of(index, None))
+        return found if found.dtype is bool_ else None
+    return None
+
+
+def _set_masked(a: array, mask: array, value: Any) -> array:
+    shape, leading = a.shape, mask.shape
+    if shape[: len(leading)] != leading:
+        raise ValueError(
+            f"[index] A mask must have the shape of the array's leading dimensions: the mask has {leading}, "
+            f"the array {shape}."
+        )
+    updates = assigned_value(a.dtype, value)
+    trailing = shape[len(leading) :]
+    extra = updates.ndim - len(trailing)
+    if extra > 0 and updates.shape[:extra] != (1,) * extra:
+        raise ValueError(
+            f"[index] A value of shape {updates.shape} cannot be spread over the positions of a mask: "
+            f"expected a single value or one that broadcasts to {trailing}."
+        )
+    selected = broadcast(reshaped(mask, (*leading, *[1] * len(trailing))), shape)
+    return where(selected, spread(_fitted(updates, trailing), shape), a)
+
+
+# a.at
+
+
+class ArrayAt:
+    """`a.at[index]`: pure updates of the indexed part, in which duplicate positions accumulate.
+
+    Example:
+        >>> mx.zeros(3).at[mx.array([0, 0, 2])].add(1)
+        array([2, 0, 1], dtype=float32)
+    """
+
+    __slots__ = ("_array", "_index", "_indexed")
+
+    def __init__(self, a: array, index: Any = None, indexed: bool = False) -> None:
+        self._array = wrap(a._node)
+        self._index = index
+        self._indexed = indexed
+
+    def __getitem__(self, index: Any) -> ArrayAt:
+        if _mask(index) is not None:
+            raise ValueError("[at] Boolean masks cannot be used with at: index with integers, or assign.")
+        return ArrayAt(self._array, index, True)
+
+    def _updated(self, op: str, value: Any, mode: str) -> array:
+        if not self._indexed:
+            raise ValueError(f"[at] Must give indices to array.at: write a.at[index].{op}(value).")
+        updates = value if isinstance(value, array) and value.dtype is self._array.dtype else None
+        if updates is None:
+            updates = assigned_value(self._array.dtype, value)
+        if op == "subtract":
+            updates = negative(updates)
+        elif op == "divide":
+            updates = cast(reciprocal(updates), self._array.dtype)
+        return update_item(self._array, self._index, updates, mode)
+
+    def add(self, value: Any) -> array:
+        """The array with `value` added to the indexed part."""
+        return self._updated("add", value, "add")
+
+    def subtract(self, value: Any) -> array:
+        """The array with `value` subtracted from the indexed part."""
+        return self._updated("subtract", value, "add")
+
+    def multiply(self, value: Any) -> array:
+        """The array with the indexed part multiplied by `value`."""
+        return self._updated("multiply", value, "prod")
+
+    def divide(self, value: Any) -> array:
+        """The array with the indexed part multiplied by the reciprocal of `value`, in the array's dtype."""
+        if self._indexed and (self._index is Ellipsis or self._index is None):
+            return divide(self._array, value)
+        return self._updated("divide", value, "prod")
+
+    def maximum(self, value: Any) -> array:
+        """The array with the larger of each indexed element and `value`."""
+        return self._updated("maximum", value, "max")
+
+    def minimum(self, value: Any) -> array:
+        """The array with the smaller of each indexed element and `value`."""
+        return self._updated("minimum", value, "min")
+

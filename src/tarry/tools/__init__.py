@@ -1,0 +1,1 @@
+"""Tools to look at what Tarry does; nothing else imports them."""
