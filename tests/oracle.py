@@ -1,7 +1,7 @@
 """Tarry next to the real MLX wheel: names of dtypes, and NumPy in and out of either framework.
 
-`mlx` is the wheel's `mlx.core`, or None where it is not installed (it exists for few platforms). Every helper takes
-the framework's module first, so that one test body can run the same program in both.
+`mlx` is the wheel's `mlx.core`, or None where it is not installed (it exists for few platforms). Every helper
+takes the framework's module first, so that one test body can run the same program in both.
 """
 
 from __future__ import annotations
@@ -31,7 +31,13 @@ REAL = BOOL + INTEGERS + FLOATS
 ALL_DTYPES = REAL + COMPLEX
 
 # Distance between 1 and the next value, for each dtype that rounds.
-EPSILON = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-23, "float64": 2.0**-52, "complex64": 2.0**-23}
+EPSILON = {
+    "float16": 2.0**-10,
+    "bfloat16": 2.0**-7,
+    "float32": 2.0**-23,
+    "float64": 2.0**-52,
+    "complex64": 2.0**-23,
+}
 # Smallest positive value (subnormals included): the granularity near zero.
 SMALLEST = {
     "float16": 2.0**-24,
@@ -100,8 +106,9 @@ def assert_close(
 ) -> None:
     """Compare a result of dtype `name` with a reference held in a wider type.
 
-    `ulps` is the relative tolerance in units of the dtype's epsilon; `absolute` adds that many epsilons of the largest
-    expected magnitude, for sums whose terms cancel. Integers and booleans must agree exactly (modulo 2**bits).
+    `ulps` is the relative tolerance in units of the dtype's epsilon; `absolute` adds that many epsilons of
+    the largest expected magnitude, for sums whose terms cancel. Integers and booleans must agree exactly
+    (modulo 2**bits).
     """
     expected = np.asarray(expected)
     assert actual.shape == expected.shape, f"{label}: shape {actual.shape}, expected {expected.shape}"

@@ -1,4 +1,6 @@
-"""What the tests of the op table share: running a row, special inputs, lists of parameters, finite differences."""
+"""What the tests of the op table share: running a row, special inputs, lists of parameters, finite
+differences.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ def apply(module: Any, case: OpCase, arrays: Sequence[Any], options: dict[str, A
     return as_list(case.function(module, *arrays, **options))
 
 
-def check_outputs(module: Any, case: OpCase, outputs: Sequence[Any], expected: Sequence[np.ndarray], dtype: str) -> None:
+def check_outputs(
+    module: Any, case: OpCase, outputs: Sequence[Any], expected: Sequence[np.ndarray], dtype: str
+) -> None:
     """Compare evaluated outputs with the reference at the row's tolerance."""
     assert len(outputs) == len(expected), f"{len(outputs)} outputs, expected {len(expected)}"
     # Complex arithmetic is several real operations: its parts do not keep the real tolerance.
@@ -148,7 +152,9 @@ def in_axes_combinations(shapes: Sequence[tuple[int, ...]]) -> list[tuple[int | 
 
 
 class Problem:
-    """A differentiable function made from a row: fixed inputs filled in, the rest are the primals (in float64)."""
+    """A differentiable function made from a row: fixed inputs filled in, the rest are the primals (in
+    float64).
+    """
 
     def __init__(self, module: Any, case: OpCase, variant: Variant, dtype: str = "float64") -> None:
         self.module = module

@@ -1,8 +1,8 @@
 """What a row of the op table says. The rows are in `op_cases*.py`; `harness.py` and `test_*.py` run them.
 
-A row holds the op as a function of the framework's module (so that the same row runs in Tarry and in MLX), a NumPy
-reference that computes in float64, how to draw the inputs, the shapes and constant arguments to try, the dtypes, the
-tolerance, and what is differentiable.
+A row holds the op as a function of the framework's module (so that the same row runs in Tarry and in MLX), a
+NumPy reference that computes in float64, how to draw the inputs, the shapes and constant arguments to try,
+the dtypes, the tolerance, and what is differentiable.
 """
 
 from __future__ import annotations
@@ -19,8 +19,24 @@ Shape = tuple[int, ...]
 
 INFINITY = float("inf")
 NAN = float("nan")
-# Zeros of both signs, infinities, nan, the smallest subnormal and the largest magnitude of float32, and plain values.
-FLOAT_SPECIALS = (0.0, -0.0, INFINITY, -INFINITY, NAN, 1.0, -1.0, 1.4e-45, -1.4e-45, 3.0e38, -3.0e38, 0.5, 2.5, -2.5)
+# Zeros of both signs, infinities, nan, the smallest subnormal and the largest magnitude of float32, and plain
+# values.
+FLOAT_SPECIALS = (
+    0.0,
+    -0.0,
+    INFINITY,
+    -INFINITY,
+    NAN,
+    1.0,
+    -1.0,
+    1.4e-45,
+    -1.4e-45,
+    3.0e38,
+    -3.0e38,
+    0.5,
+    2.5,
+    -2.5,
+)
 # For pairs of inputs: fewer values, since every pair of them is tried.
 PAIR_SPECIALS = (0.0, -0.0, INFINITY, -INFINITY, NAN, 1.0, -1.0, 1.4e-45, 2.5, -2.5, 3.0e38)
 
@@ -28,10 +44,10 @@ PAIR_SPECIALS = (0.0, -0.0, INFINITY, -INFINITY, NAN, 1.0, -1.0, 1.4e-45, 2.5, -
 class Draw:
     """How one input is drawn.
 
-    Floats are uniform in [low, high), with a random sign if `signed`; integers uniform in `integers` (unsigned dtypes
-    start no lower than 0). `distinct` spreads the values evenly and shuffles them: no ties; `whole` rounds them: ties
-    and zeros. `dtype` fixes the dtype of an input that does not follow the row's (a condition, an index); such an
-    input is not differentiated.
+    Floats are uniform in [low, high), with a random sign if `signed`; integers uniform in `integers`
+    (unsigned dtypes start no lower than 0). `distinct` spreads the values evenly and shuffles them: no ties;
+    `whole` rounds them: ties and zeros. `dtype` fixes the dtype of an input that does not follow the row's (a
+    condition, an index); such an input is not differentiated.
     """
 
     def __init__(
@@ -54,12 +70,16 @@ class Draw:
         self.dtype = dtype
 
     def sample(self, random: np.random.Generator, shape: Shape, dtype: str) -> np.ndarray:
-        """Values of the given shape, representable in `dtype` (floats held in float64, complex in complex128)."""
+        """Values of the given shape, representable in `dtype` (floats held in float64, complex in
+        complex128).
+        """
         if dtype == "bool":
             return np.asarray(random.random(shape) < 0.5)
         if dtype in INTEGERS:
             low, high = self.integers
-            return np.asarray(random.integers(max(low, 0) if dtype in UNSIGNED else low, high, shape)).astype(dtype)
+            return np.asarray(random.integers(max(low, 0) if dtype in UNSIGNED else low, high, shape)).astype(
+                dtype
+            )
         values = self._reals(random, shape)
         if dtype in COMPLEX:
             values = values + 1j * self._reals(random, shape)
@@ -125,16 +145,16 @@ class OpCase:
     """A row of the op table.
 
     name: the row's name (the op's public name, with a suffix if an op has several rows).
-    function(module, *arrays, **options): the op; `module` is tarry.core or mlx.core. May return several outputs.
+    function(module, *arrays, **options): the op; `module` is tarry.core or mlx.core. One output or several.
     reference(*values, **options): the same in NumPy, on float64 / complex128 / exact integer arrays.
     integers: "float" if integers are converted to floating point first, "exact" if they stay integers.
-    ulps, absolute: tolerances, see `oracle.assert_close`; `specials_ulps` for the special values.
-    differentiable: the positions of the inputs with a gradient; `smooth`: whether second derivatives exist too.
+    ulps, absolute: tolerances, see `oracle.assert_close`.
+    differentiable: the positions of the inputs with a gradient; `smooth`: whether second derivatives exist.
     specials: values tried in every input (all pairs for two inputs), with the signs of zeros compared if
-    `signed_zero`; integer_specials likewise with each signed dtype's least and greatest value.
+        `signed_zero`; integer_specials likewise with each dtype's least and greatest value.
     mapped: whether vmap applies (not so for ops that create arrays).
-    creates: the function takes a keyword `dtype` (a dtype object) and no arrays need follow the row's dtype.
-    oracle_dtypes: the dtypes in which MLX gives a defined, sensible result; where it does not, Tarry stands alone.
+    creates: the function takes a keyword `dtype` (a dtype object) and no arrays.
+    oracle_dtypes: the dtypes in which MLX gives a defined, sensible result; elsewhere Tarry stands alone.
     oracle_gradients: whether MLX's gradient is right (for a few ops it drops or mixes up terms).
     primitives: names of primitives whose presence in the row's graph is required.
     """
@@ -190,7 +210,9 @@ class OpCase:
         return self.draws[position].dtype or dtype
 
     def sample(self, variant: Variant, dtype: str, purpose: str = "") -> list[np.ndarray]:
-        """Inputs for one variant, the same in every run; `purpose` gives another draw (a tangent, another slice)."""
+        """Inputs for one variant, the same in every run; `purpose` gives another draw (a tangent, another
+        slice).
+        """
         seed = zlib.crc32(f"{self.name} {variant!r} {dtype} {purpose}".encode())
         random = np.random.default_rng(seed)
         return [

@@ -1,4 +1,4 @@
-"""Rows of the op table: unary, binary and other elementwise ops. `op_case.OpCase` says what the fields mean."""
+"""Rows of the op table: unary, binary and other elementwise ops. `op_case.OpCase` explains the fields."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ NUMBERS = tuple(name for name in ALL_DTYPES if name != "bool")
 
 
 def unary(name: str, reference: Callable[..., Any], draw: Draw = ANY, **fields: Any) -> OpCase:
-    """A row for an op of one array; differentiable and tried on special values unless the fields say otherwise."""
+    """A row for an op of one array; differentiable and tried on special values unless the fields say
+    otherwise.
+    """
     fields.setdefault("integers", "float")
     fields.setdefault("differentiable", (0,))
     fields.setdefault("specials", FLOAT_SPECIALS)
@@ -55,7 +57,9 @@ def predicate(name: str, reference: Callable[..., Any], **fields: Any) -> OpCase
     return unary(name, reference, WHOLE, integers="exact", differentiable=(), **fields)
 
 
-def binary(name: str, reference: Callable[..., Any], first: Draw = ANY, second: Draw = ANY, **fields: Any) -> OpCase:
+def binary(
+    name: str, reference: Callable[..., Any], first: Draw = ANY, second: Draw = ANY, **fields: Any
+) -> OpCase:
     """A row for an op of two arrays that broadcast."""
     fields.setdefault("differentiable", (0, 1))
     fields.setdefault("specials", PAIR_SPECIALS)
@@ -76,11 +80,15 @@ def comparison(name: str, reference: Callable[..., Any]) -> OpCase:
 
 def bitwise(name: str, reference: Callable[..., Any]) -> OpCase:
     """A row for a bitwise op, on integers and booleans."""
-    return binary(name, reference, dtypes=BOOL + INTEGERS, differentiable=(), specials=(), integer_specials=True)
+    return binary(
+        name, reference, dtypes=BOOL + INTEGERS, differentiable=(), specials=(), integer_specials=True
+    )
 
 
 def number(values: Any) -> Any:
-    """Booleans as small integers: NumPy refuses some arithmetic on booleans that MLX defines modulo 'nonzero'."""
+    """Booleans as small integers: NumPy refuses some arithmetic on booleans that MLX defines modulo
+    'nonzero'.
+    """
     return values.astype(np.int8) if values.dtype == np.bool_ else values
 
 
@@ -147,7 +155,9 @@ UNARY = [
     unary("reciprocal", lambda a: 1.0 / a, NONZERO),
     unary("sin", np.sin, specials=(*FLOAT_SPECIALS[:9], 100.0, -31.4, 1e5), ulps=3),
     unary("cos", np.cos, specials=(*FLOAT_SPECIALS[:9], 100.0, -31.4, 1e5), ulps=3),
-    unary("tan", np.tan, Draw(-1.2, 1.2, integers=(-1, 2)), specials=(*FLOAT_SPECIALS[:9], 100.0, -31.4), ulps=4),
+    unary(
+        "tan", np.tan, Draw(-1.2, 1.2, integers=(-1, 2)), specials=(*FLOAT_SPECIALS[:9], 100.0, -31.4), ulps=4
+    ),
     unary("sinh", np.sinh, ulps=4, specials=(*FLOAT_SPECIALS, 88.5, -89.0, 1e-8)),
     unary("cosh", np.cosh, ulps=4, specials=(*FLOAT_SPECIALS, 88.5, -89.0)),
     unary("tanh", np.tanh, ulps=4, specials=(*FLOAT_SPECIALS, 9.5, -20.0, 1e-8)),
@@ -158,7 +168,14 @@ UNARY = [
     unary("arccosh", np.arccosh, Draw(1.2, 4.0, integers=(1, 6)), ulps=4),
     unary("arctanh", np.arctanh, UNIT, ulps=4, specials=(*FLOAT_SPECIALS, 1e-8, 0.999)),
     unary("sigmoid", scipy.special.expit, dtypes=REAL, ulps=4, specials=(*FLOAT_SPECIALS, 20.0, -80.0)),
-    unary("erf", scipy.special.erf, dtypes=REAL, ulps=6, signed_zero=False, specials=(*FLOAT_SPECIALS, 1e-8, 4.0)),
+    unary(
+        "erf",
+        scipy.special.erf,
+        dtypes=REAL,
+        ulps=6,
+        signed_zero=False,
+        specials=(*FLOAT_SPECIALS, 1e-8, 4.0),
+    ),
     unary("erfinv", erfinv, UNIT, dtypes=REAL, ulps=6, specials=(*FLOAT_SPECIALS, 0.999)),
     whole_unary("floor", np.floor, dtypes=REAL),
     whole_unary("ceil", np.ceil, dtypes=REAL),
@@ -180,7 +197,9 @@ UNARY = [
     unary("radians", lambda a: a * (np.pi / 180.0)),
     whole_unary("conjugate", np.conjugate, signed_zero=False),
     whole_unary("real", np.real),
-    whole_unary("imag", np.imag, dtypes=("complex64",), differentiable=(), specials=(), integer_specials=False),
+    whole_unary(
+        "imag", np.imag, dtypes=("complex64",), differentiable=(), specials=(), integer_specials=False
+    ),
     unary(
         "nan_to_num",
         nan_to_num,
@@ -210,12 +229,22 @@ ARITHMETIC = [
         ANY,
         NONZERO,
         dtypes=REAL,
-        # Without subnormals: whether a quotient underflows before it is rounded down is the platform's affair.
+        # Without subnormals: whether a quotient underflows before it is rounded down is the platform's
+        # affair.
         specials=[value for value in PAIR_SPECIALS if value != 1.4e-45],
         integer_specials=True,
         signed_zero=False,
     ),
-    binary("remainder", remainder, ANY, NONZERO, dtypes=REAL, integer_specials=True, signed_zero=False, absolute=2.0),
+    binary(
+        "remainder",
+        remainder,
+        ANY,
+        NONZERO,
+        dtypes=REAL,
+        integer_specials=True,
+        signed_zero=False,
+        absolute=2.0,
+    ),
     binary(
         "divmod",
         lambda a, b: (floor_divide(a, b), remainder(a, b)),

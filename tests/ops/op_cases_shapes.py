@@ -1,4 +1,6 @@
-"""Rows of the op table: views, rearrangement, indexing and creation. `op_case.OpCase` says what the fields mean."""
+"""Rows of the op table: views, rearrangement, indexing and creation. `op_case.OpCase` says what the fields
+mean.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,9 @@ def flatten(a: Any, start_axis: int = 0, end_axis: int = -1) -> Any:
     if a.ndim == 0:
         return a.reshape(1)
     last = end_axis % a.ndim
-    return a.reshape(*a.shape[:start_axis], int(np.prod(a.shape[start_axis : last + 1])), *a.shape[last + 1 :])
+    return a.reshape(
+        *a.shape[:start_axis], int(np.prod(a.shape[start_axis : last + 1])), *a.shape[last + 1 :]
+    )
 
 
 def set_item(module: Any, a: Any, value: Any, item: Any) -> Any:
@@ -118,7 +122,12 @@ VIEWS = [
         Variant((), axes=None),
         Variant((0, 3), axes=(1, 0)),
     ),
-    view("swapaxes", *same_name("swapaxes"), Variant((2, 3, 4), axis1=0, axis2=-1), Variant((0, 3), axis1=0, axis2=1)),
+    view(
+        "swapaxes",
+        *same_name("swapaxes"),
+        Variant((2, 3, 4), axis1=0, axis2=-1),
+        Variant((0, 3), axis1=0, axis2=1),
+    ),
     view(
         "moveaxis",
         *same_name("moveaxis"),

@@ -16,7 +16,8 @@ from .op_cases import OP_CASES
 
 TESTS = Path(__file__).parent.parent
 
-# Primitives whose results cannot be compared with a reference row by row, and the file that tests them instead.
+# Primitives whose results cannot be compared with a reference row by row, and the file that tests them
+# instead.
 TESTED_ELSEWHERE = {
     "RandomWord": "ops/test_random.py",
     "RandomLog": "ops/test_random.py",
@@ -69,8 +70,12 @@ def primitives_of_gradients(case: OpCase) -> set[str]:
     for dtype in [name for name in ("float32", "complex64") if name in case.dtypes]:
         problem = Problem(mx, case, case.variants[0], dtype)
         primals = problem.arrays(problem.primal_values)
-        found |= primitives_under(as_list(mx.vjp(problem.function, primals, problem.arrays(problem.cotangents))[1]))
-        found |= primitives_under(as_list(mx.jvp(problem.function, primals, problem.arrays(problem.directions))[1]))
+        found |= primitives_under(
+            as_list(mx.vjp(problem.function, primals, problem.arrays(problem.cotangents))[1])
+        )
+        found |= primitives_under(
+            as_list(mx.jvp(problem.function, primals, problem.arrays(problem.directions))[1])
+        )
     return found
 
 
@@ -81,16 +86,22 @@ def test_completeness() -> None:
         if case.differentiable:
             reached |= primitives_of_gradients(case)
     missing = registered_primitives() - reached - set(TESTED_ELSEWHERE)
-    assert not missing, f"these primitives have no row in tests/ops/op_cases*.py: {', '.join(sorted(missing))}"
+    assert not missing, (
+        f"these primitives have no row in tests/ops/op_cases*.py: {', '.join(sorted(missing))}"
+    )
 
 
 def test_rows_contain_the_primitives_they_declare() -> None:
     for case in OP_CASES:
         absent = set(case.primitives) - (primitives_of(case) if case.primitives else set())
-        assert not absent, f"the row {case.name} declares {sorted(absent)}, but its graphs do not contain them"
+        assert not absent, (
+            f"the row {case.name} declares {sorted(absent)}, but its graphs do not contain them"
+        )
 
 
 def test_exceptions_are_registered_and_tested() -> None:
     for name, file in TESTED_ELSEWHERE.items():
-        assert name in registered_primitives(), f"{name} is no primitive any more: remove it from TESTED_ELSEWHERE"
+        assert name in registered_primitives(), (
+            f"{name} is no primitive any more: remove it from TESTED_ELSEWHERE"
+        )
         assert (TESTS / file).exists(), f"{name} should be tested in {file}, which does not exist"

@@ -1,6 +1,8 @@
-"""Bad calls: the type of the exception (MLX's, or a better one), and a message that names the op and the values.
+"""Bad calls: the type of the exception (MLX's, or a better one), and a message that names the op and the
+values.
 
-Each row is (op, call, exception, text): the message must start with "[op]" and `text`, a regular expression, must be
+Each row is (op, call, exception, text): the message must start with "[op]" and `text`, a regular expression,
+must be
 found in it: the offending shapes, axes or dtypes as the caller gave them.
 """
 
@@ -167,7 +169,12 @@ TRANSFORMS: list[Row] = [
     ("vmap", lambda: mx.vmap(lambda x: x, in_axes=2)(Z2), IndexError, r"2"),
     ("vmap", lambda: mx.vmap(lambda x: x)(mx.array(1.0)), IndexError, r"0"),
     ("vmap", lambda: mx.vmap(lambda x, y: x + y)(Z2, Z3), ValueError, r"2.*3"),
-    ("vmap", lambda: mx.vmap(lambda x, y: x + y, in_axes=(None, None))(Z2, Z2), ValueError, r"None|axis|axes"),
+    (
+        "vmap",
+        lambda: mx.vmap(lambda x, y: x + y, in_axes=(None, None))(Z2, Z2),
+        ValueError,
+        r"None|axis|axes",
+    ),
     ("vmap", lambda: mx.vmap(lambda x: x)(2.0), ValueError, r"float|arrays"),
     ("vmap", lambda: mx.vmap(lambda x: 3.0)(Z2), ValueError, r"float|arrays"),
     (EVAL, lambda: mx.vmap(lambda x: mx.eval(x))(Z2), ValueError, r"vmap"),
@@ -179,7 +186,9 @@ ROWS = SHAPES + VALUES + PRODUCTS + INDEXING + CREATION + TRANSFORMS
 
 
 @pytest.mark.parametrize(
-    ("op", "call", "exception", "text"), ROWS, ids=[f"{row[0]}-{position}" for position, row in enumerate(ROWS)]
+    ("op", "call", "exception", "text"),
+    ROWS,
+    ids=[f"{row[0]}-{position}" for position, row in enumerate(ROWS)],
 )
 def test_bad_calls(op: str, call: Callable[[], Any], exception: type[Exception], text: str) -> None:
     with pytest.raises(exception) as caught:

@@ -49,7 +49,8 @@ def test_layouts(case: OpCase, dtype: str, variant: Variant, layout: Any) -> Non
 
 
 @pytest.mark.parametrize(
-    ("case", "dtype"), special_parameters(("float32", "float64", "float16", "int8", "int32", "int64", "uint8"))
+    ("case", "dtype"),
+    special_parameters(("float32", "float64", "float16", "int8", "int32", "int64", "uint8")),
 )
 def test_special_values(case: OpCase, dtype: str) -> None:
     values = special_values(case, dtype)
@@ -64,7 +65,9 @@ def test_special_values(case: OpCase, dtype: str) -> None:
         actual = to_numpy(mx, output)
         if actual.dtype.kind == "f":
             zeros = (actual == 0) & (reference == 0)
-            np.testing.assert_array_equal(np.signbit(actual[zeros]), np.signbit(reference[zeros]), err_msg=case.name)
+            np.testing.assert_array_equal(
+                np.signbit(actual[zeros]), np.signbit(reference[zeros]), err_msg=case.name
+            )
 
 
 INFINITY = float("inf")

@@ -1,4 +1,6 @@
-"""Derivatives of every differentiable row: against finite differences, jvp against vjp, and second derivatives."""
+"""Derivatives of every differentiable row: against finite differences, jvp against vjp, and second
+derivatives.
+"""
 
 from __future__ import annotations
 
@@ -41,14 +43,20 @@ def test_first_derivatives(case: OpCase, dtype: str, variant: Variant) -> None:
     for actual, reference in zip(computed, expected, strict=True):
         scale = max(1.0, float(np.abs(reference).max(initial=0.0)), magnitude)
         np.testing.assert_allclose(
-            actual, reference, rtol=FIRST_ORDER["rtol"], atol=FIRST_ORDER["atol"] * scale, err_msg=f"jvp of {case}"
+            actual,
+            reference,
+            rtol=FIRST_ORDER["rtol"],
+            atol=FIRST_ORDER["atol"] * scale,
+            err_msg=f"jvp of {case}",
         )
     forward = inner_product(problem.cotangents, computed)
     backward = inner_product([to_numpy(mx, gradient) for gradient in gradients], problem.directions)
     by_differences = inner_product(problem.cotangents, expected)
     np.testing.assert_allclose(backward, by_differences, rtol=1e-5, atol=1e-6, err_msg=f"vjp of {case}")
     scale = max(1.0, abs(forward))
-    np.testing.assert_allclose(backward, forward, rtol=1e-9, atol=1e-10 * scale, err_msg=f"jvp = vjp of {case}")
+    np.testing.assert_allclose(
+        backward, forward, rtol=1e-9, atol=1e-10 * scale, err_msg=f"jvp = vjp of {case}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -95,7 +103,7 @@ def test_second_derivatives(case: OpCase, dtype: str, variant: Variant) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_gradients_keep_the_dtype_of_the_primal(case: OpCase, dtype: str) -> None:
     problem = Problem(mx, case, case.variants[0], dtype)
-    outputs, gradients = mx.vjp(
+    _, gradients = mx.vjp(
         problem.function, problem.arrays(problem.primal_values), problem.arrays(problem.cotangents)
     )
     for gradient, value in zip(gradients, problem.primal_values, strict=True):
@@ -167,7 +175,9 @@ def test_integer_primals_have_integer_gradients() -> None:
 
 def test_gradient_through_a_cast_comes_back_in_the_primal_dtype() -> None:
     weights = from_numpy(mx, np.array([1.5, -2.0, 0.25]), "float32")
-    gradient = mx.grad(lambda x: mx.sum(x.astype(mx.float32) * weights))(from_numpy(mx, np.ones(3), "float16"))
+    gradient = mx.grad(lambda x: mx.sum(x.astype(mx.float32) * weights))(
+        from_numpy(mx, np.ones(3), "float16")
+    )
     assert dtype_name(gradient) == "float16"
     np.testing.assert_array_equal(to_numpy(mx, gradient), [1.5, -2.0, 0.25])
 

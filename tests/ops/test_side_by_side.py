@@ -30,7 +30,9 @@ def assert_same_results(ours: Any, theirs: Any, label: str) -> None:
         if name in RTOL:
             finite = np.abs(expected[np.isfinite(expected)])
             scale = max(1e-6, float(finite.max(initial=0.0)))
-            np.testing.assert_allclose(actual, expected, rtol=RTOL[name], atol=RTOL[name] * scale, err_msg=label)
+            np.testing.assert_allclose(
+                actual, expected, rtol=RTOL[name], atol=RTOL[name] * scale, err_msg=label
+            )
         else:
             np.testing.assert_array_equal(actual, expected, err_msg=label)
 
@@ -60,7 +62,9 @@ def test_variants(case: OpCase, dtype: str, variant: Variant) -> None:
 
 @pytest.mark.parametrize(
     ("case", "dtype", "variant"),
-    variant_parameters(("float32",), keep=lambda case: bool(case.differentiable) and case.oracle_gradients, most=2),
+    variant_parameters(
+        ("float32",), keep=lambda case: bool(case.differentiable) and case.oracle_gradients, most=2
+    ),
 )
 def test_gradients(case: OpCase, dtype: str, variant: Variant) -> None:
     results = []

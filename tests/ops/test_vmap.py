@@ -23,11 +23,17 @@ def draw_slices(case: OpCase, variant: Variant, dtype: str) -> list[np.ndarray]:
     return [np.stack([one[position] for one in slices]) for position in range(len(case.draws))]
 
 
-def run_loop(case: OpCase, variant: Variant, dtype: str, stacked: Sequence[np.ndarray], mapped: Sequence[bool]) -> list:
-    """The outputs for each slice in turn, stacked along a new first axis; inputs not mapped keep their slice 0."""
+def run_loop(
+    case: OpCase, variant: Variant, dtype: str, stacked: Sequence[np.ndarray], mapped: Sequence[bool]
+) -> list:
+    """The outputs for each slice in turn, stacked along a new first axis; inputs not mapped keep their slice
+    0.
+    """
     rows = []
     for i in range(BATCH):
-        values = [values[i] if is_mapped else values[0] for values, is_mapped in zip(stacked, mapped, strict=True)]
+        values = [
+            values[i] if is_mapped else values[0] for values, is_mapped in zip(stacked, mapped, strict=True)
+        ]
         outputs = apply(mx, case, make_inputs(mx, case, values, dtype), variant.options, dtype)
         rows.append([to_numpy(mx, output) for output in outputs])
     return [np.stack(parts) for parts in zip(*rows, strict=True)]
@@ -49,7 +55,9 @@ def mappable(case: OpCase) -> bool:
     return case.mapped
 
 
-@pytest.mark.parametrize(("case", "dtype", "variant"), variant_parameters(("float32",), keep=mappable, most=4))
+@pytest.mark.parametrize(
+    ("case", "dtype", "variant"), variant_parameters(("float32",), keep=mappable, most=4)
+)
 def test_vmap_is_a_loop(case: OpCase, dtype: str, variant: Variant) -> None:
     stacked = draw_slices(case, variant, dtype)
     loops: dict[tuple[bool, ...], list[np.ndarray]] = {}
@@ -93,12 +101,16 @@ def test_vmap_and_grad_nest(case: OpCase, dtype: str, variant: Variant) -> None:
     loop = [as_list(gradient(*[primal[i] for primal in primals])) for i in range(BATCH)]
     expected = [np.stack([to_numpy(mx, part) for part in parts]) for parts in zip(*loop, strict=True)]
     inside = as_list(mx.vmap(gradient)(*primals))
-    outside = as_list(mx.grad(lambda *arrays: mx.sum(mx.vmap(problem.scalar)(*arrays)), argnums=positions)(*primals))
+    outside = as_list(
+        mx.grad(lambda *arrays: mx.sum(mx.vmap(problem.scalar)(*arrays)), argnums=positions)(*primals)
+    )
     for results, label in ((inside, "vmap(grad)"), (outside, "grad(vmap)")):
         for result, reference in zip(results, expected, strict=True):
             actual = to_numpy(mx, result)
             assert actual.shape == reference.shape
-            np.testing.assert_allclose(actual, reference, rtol=1e-10, atol=1e-10, err_msg=f"{label} of {case}")
+            np.testing.assert_allclose(
+                actual, reference, rtol=1e-10, atol=1e-10, err_msg=f"{label} of {case}"
+            )
 
 
 def test_vmap_of_vmap() -> None:

@@ -106,19 +106,8 @@ def rsqrt(builder: MathBuilder, x: Instr) -> Instr:
 
 
 def floor_division(builder: MathBuilder, x: Instr, y: Instr) -> Instr:
-    """The floor of the exact quotient; infinite when y = 0."""
-    if x.dtype is float32:
-        # Quotients of float32 values that are not integers differ from integers by more than float64 rounds.
-        return builder.narrow(builder.apply("floor", builder.div(builder.widen(x), builder.widen(y))))
-    quotient = builder.apply("floor", builder.div(x, y))
-    product, error = builder.two_product(quotient, y)
-    remainder = builder.sub(builder.sub(x, product), error)
-    # A remainder of the sign opposite to y means that the division rounded up to an integer.
-    opposite = builder.select(
-        builder.below(y, 0.0), builder.above(remainder, 0.0), builder.below(remainder, 0.0)
-    )
-    exact = builder.both(opposite, builder.below(builder.absolute(quotient), 2.0**53))
-    return builder.select(exact, builder.plus(quotient, -1.0), quotient)
+    """The floor of the rounded quotient, as MLX has it; infinite when y = 0."""
+    return builder.apply("floor", builder.div(x, y))
 
 
 def _truncated_remainder(builder: MathBuilder, x: Instr, y: Instr, exact_quotient: float) -> Instr:

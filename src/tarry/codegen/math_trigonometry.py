@@ -186,10 +186,11 @@ class _Arcsine:
 
 def _arcsine_double(builder: MathBuilder, x: Instr, short: bool) -> Instr:
     part = _Arcsine(builder, x, short)
-    # pi/2 - 2 root is exact where it matters most, near |x| = 1/2.
+    # pi/2 - 2 (root + bend), the rounding error of pi/2 - 2 root included
     rest = builder.plus(builder.add(part.bend, part.bend), -HALF_PI[1])
-    turned = builder.sub(builder.number(HALF_PI[0], x), builder.add(part.root, part.root))
-    turned = builder.sub(turned, rest)
+    doubled = builder.add(part.root, part.root)
+    turned, error = builder.fast_two_sum(builder.number(HALF_PI[0], x), builder.neg(doubled))
+    turned = builder.sub(turned, builder.sub(rest, error))
     small = builder.add(part.root, part.bend)
     return builder.with_sign_of(builder.select(part.large, turned, small), x)
 

@@ -105,9 +105,12 @@ class Trace:
 
     def _expand(self, instance: Instance) -> None:
         value = instance.value
+        origin = self._origins.get(instance.key)
+        if instance.loaded and value.strides is not None and any(run.count > 1 for run in instance.position):
+            # A strided leaf has no row-major place: what was reshaped has to be stored row-major.
+            raise Unreachable(origin if origin is not None else value)
         if instance.loaded or instance.operands:
             return
-        origin = self._origins.get(instance.key)
         primitive = value.primitive
         if value.view:
             self._expand_view(instance, origin)

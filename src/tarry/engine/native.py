@@ -7,7 +7,7 @@ import sys
 import threading
 
 from tarry.base.settings import settings
-from tarry.codegen.assemble import Target, compile_or_load
+from tarry.codegen.assemble import Target, assembler, compile_or_load
 from tarry.codegen.emit import emit_kernel
 from tarry.codegen.expand import expand_kernel
 from tarry.codegen.gemm import VARIANTS, GemmCode, GemmSpec, emit_gemm
@@ -75,6 +75,8 @@ def _compile(kernel: Kernel, text: str) -> NativeKernel:
     code = emit_kernel(expand_kernel(kernel, target), target)
     if settings.debug >= 4:
         print(code.text, file=sys.stderr)
+    if settings.debug >= 5:
+        print(assembler.assembly_text(code.text, target), file=sys.stderr)
     names = [code.name] if code.finish_name is None else [code.name, code.finish_name]
     addresses = compile_or_load(code.text, names)
     finish = 0 if code.finish_name is None else addresses[code.finish_name]

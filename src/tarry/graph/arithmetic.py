@@ -136,6 +136,10 @@ class Arithmetic(Handle):
         self._node = result._node
         return self  # type: ignore[return-value]
 
+    # The names Python 2 knew, which MLX keeps.
+    __div__ = __truediv__
+    __rdiv__ = __rtruediv__
+
     def __neg__(self) -> array:
         return operators.negative(self)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tarry.base.dtypes import Dtype
 from tarry.graph.arithmetic import Arithmetic
 from tarry.graph.operators import operators
@@ -206,11 +208,11 @@ class Methods(Arithmetic):
         """The elements in another shape, given as integers or one sequence."""
         if not shape:
             raise ValueError("[reshape] Expected a shape, but none was given.")
-        return operators.reshape(self, _listed(shape))
+        return operators.reshape(self, _listed("reshape", shape))
 
     def transpose(self, *axes: Any, stream: object = None) -> array:
         """The array with its axes in another order, given as integers or one sequence; none reverses."""
-        return operators.transpose(self, _listed(axes) if axes else None)
+        return operators.transpose(self, _listed("transpose", axes) if axes else None)
 
     def flatten(self, start_axis: int = 0, end_axis: int = -1, *, stream: object = None) -> array:
         """The axes from `start_axis` to `end_axis` as one."""
@@ -247,8 +249,11 @@ class Methods(Arithmetic):
         return operators.view(self, dtype)
 
 
-def _listed(arguments: tuple[Any, ...]) -> Any:
-    """The sequence given as the only argument, or all arguments."""
+def _listed(op: str, arguments: tuple[Any, ...]) -> Any:
+    """The sequence given as the only argument, or all arguments. RuntimeError unless they are integers."""
     if len(arguments) == 1 and isinstance(arguments[0], (list, tuple)):
-        return arguments[0]
+        arguments = tuple(arguments[0])
+    for argument in arguments:
+        if isinstance(argument, bool) or not isinstance(argument, (int, np.integer)):
+            raise RuntimeError(f"[{op}] Expected integers, but got {argument!r} (std::bad_cast).")
     return arguments

@@ -126,9 +126,8 @@ def _nested_text(found: np.ndarray[Any, Any], dtype: Dtype, depth: int) -> str:
 
 def _scalar_text(value: Any, dtype: Dtype) -> str:
     if dtype.kind == "c":
-        imaginary = _float_text(abs(value.imag) if value.imag != 0 else value.imag)
-        sign = "-" if value.imag < 0 else "+"
-        return f"{_float_text(value.real)}{sign}{imaginary}j"
+        sign, imaginary = ("-", -value.imag) if value.imag < 0 else ("+", value.imag)
+        return f"{_float_text(value.real)}{sign}{_float_text(imaginary)}j"
     if dtype.kind == "f":
         return _float_text(float(value))
     return str(value)

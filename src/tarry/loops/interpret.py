@@ -208,7 +208,9 @@ def _elementary(op: str, values: Sequence[float]) -> float:
         if x == y or math.isnan(x) or math.isnan(y):  # also two equal infinities
             return x + math.log(2.0) if x == y else math.nan
         return max(x, y) + math.log1p(math.exp(-abs(x - y)))
-    if op == "erfinv":
+    if op == "log_mlx":
+        return _call("log", values)
+    if op in ("erfinv", "erfinv_mlx"):
         from scipy.special import erfinv  # heavy to import, and seldom needed
 
         return float(erfinv(x))
@@ -225,7 +227,7 @@ def _elementary_complex(op: str, values: Sequence[complex]) -> complex:
     if op == "logaddexp":
         shift = max(z.real, operands[1].real)
         return complex(shift + np.log(np.exp(z - shift) + np.exp(operands[1] - shift)))
-    if op in ("erf", "erfinv", "atan2"):
+    if op in ("erf", "erfinv", "erfinv_mlx", "log_mlx", "atan2"):
         raise TypeError(f"[{op}] has no meaning for complex numbers.")
     return complex(_FUNCTIONS[op][1](*operands))
 

@@ -52,7 +52,7 @@ _TABLE: tuple[tuple[str, int, str, str, int], ...] = (
     ("select", 3, "select", "uifbc", 1),
     ("cast", 1, "free", "uifbc", 1),
     ("bitcast", 1, "free", "uif", 0),
-    ("sqrt", 1, "same", "f", 6),
+    ("sqrt", 1, "same", "fc", 6),
     ("floor", 1, "same", "f", 1),
     ("ceil", 1, "same", "f", 1),
     ("round", 1, "same", "f", 1),  # to nearest, ties to even

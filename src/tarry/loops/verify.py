@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import NoReturn
 
-from tarry.base.dtypes import Dtype, bool_, float32, float64, int64
+from tarry.base.dtypes import Dtype, bool_, complex64, float32, float64, int64
 from tarry.loops.builder import Builder
 from tarry.loops.combiners import COMBINERS
 from tarry.loops.ir import (
@@ -193,7 +193,8 @@ class _Verifier:
         buffer = store.access.buffer
         if buffer.mode not in ("out", "update", "scratch"):
             self._fail(f"a store needs an out, update or scratch buffer, not {buffer.mode} {buffer.name}")
-        self._check_value("stored value", store.value, buffer.dtype)
+        half = buffer.dtype is complex64 and store.value.dtype is float32
+        self._check_value("stored value", store.value, float32 if half else buffer.dtype)
         if store.guard is not None:
             self._check_value("guard", store.guard, bool_)
         self._stored.add(id(buffer))
@@ -249,7 +250,9 @@ class _Verifier:
         else:
             self._fail(f"{instr.op!r} is not an operation")
         implied = implied_dtype(instr.op, instr.args, instr.attribute)
-        if implied is not None and implied is not instr.dtype:
+        # A complex64 buffer may also be read, and written, as the float32 pairs it consists of.
+        half = instr.op == "load" and implied is complex64 and instr.dtype is float32
+        if implied is not None and implied is not instr.dtype and not half:
             self._fail(f"{instr.op} gives {implied.name} here, not {instr.dtype.name}")
         self._define(instr)
 

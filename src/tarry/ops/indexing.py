@@ -1,9 +1,9 @@
 """Python indexing: `a[index]`, `a[index] = value` and `a.at[index].add(value)` as recorded operations.
 
-An index is an integer, a slice, None (a new dimension), Ellipsis, an integer array (or a list or NumPy array of
-integers), or a tuple of these, with NumPy's rules. Integer and slice parts are views. Index arrays are broadcast
-together; their dimensions stand where the first of them stood, or in front when something separates them.
-Integers next to arrays count as arrays when reading, and not when writing, as in MLX.
+An index is an integer, a slice, None (a new dimension), Ellipsis, an integer array (or a list or NumPy array
+of integers), or a tuple of these, with NumPy's rules. Integer and slice parts are views. Index arrays are
+broadcast together; their dimensions stand where the first of them stood, or in front when something separates
+them. Integers next to arrays count as arrays when reading, and are passed over when writing, as in MLX.
 
 Integers out of range raise IndexError at once, values of index arrays at evaluation.
 """
@@ -74,7 +74,8 @@ def parse_index(shape: Shape, index: Any, integers_join: bool) -> ParsedIndex:
         if joins and not adjacent:
             place = len(parsed.layout) if runs == 0 else place
             runs += 1
-        adjacent = joins
+        if joins or not (isinstance(entry, int) or (entry is Ellipsis and taken == rank)):
+            adjacent = joins
         if entry is None:
             parsed.layout.append(_NEW)
         elif entry is Ellipsis:
@@ -274,7 +275,7 @@ def _fitted(value: array, shape: Shape) -> array:
         extra = 0
     aligned = (1,) * -extra + value.shape
     if extra > 0 or any(of not in (1, to) for of, to in zip(aligned, shape)):
-        raise ValueError(f"[index] A value of shape {given} cannot be broadcast to the indexed shape {shape}.")
+        raise ValueError(f"[index] A value of shape {given} cannot be broadcast to the indexed {shape}.")
     return spread(value, shape)
 
 

@@ -74,16 +74,32 @@ def _unit(word: array, dtype: Dtype) -> array:
     return cast(minimum(fraction, _BELOW_ONE[dtype]), dtype)
 
 
-def _between(low: array, high: array, word: array, dtype: Dtype) -> array:
+def _bound(value: float | array, dtype: Dtype, shape: Shape) -> array:
+    if isinstance(value, array):
+        return spread(cast(value, dtype), shape)
+    return constant(float(value), dtype, shape)
+
+
+def _between(low: float | array, high: float | array, word: array, dtype: Dtype) -> array:
     """Random words as numbers in [low, high)."""
-    shape = word.shape
-    first, last = cast(low, dtype), cast(high, dtype)
-    extent = subtract(last, first)
-    return add(multiply(spread(extent, shape), _unit(word, dtype)), spread(first, shape))
+    unit = _unit(word, dtype)
+    if not isinstance(low, array) and not isinstance(high, array) and low == 0 and high == 1:
+        return unit
+    first, last = _bound(low, dtype, word.shape), _bound(high, dtype, word.shape)
+    return add(multiply(subtract(last, first), unit), first)
 
 
-def _check_bounds(op: str, low: array, high: array, shape: Shape) -> None:
-    bounds = broadcast_shapes(op, low.shape, high.shape)
+def _operand(op: str, value: ArrayLike) -> float | array:
+    """A bound: a Python number as it is, anything else as an array."""
+    return value if isinstance(value, (int, float)) else as_array(op, value)
+
+
+def _shape_of(value: float | array) -> Shape:
+    return value.shape if isinstance(value, array) else ()
+
+
+def _check_bounds(op: str, low: float | array, high: float | array, shape: Shape) -> None:
+    bounds = broadcast_shapes(op, _shape_of(low), _shape_of(high))
     if broadcast_shapes(op, bounds, shape) != shape:
         raise ValueError(f"[{op}] Bounds of shape {bounds} do not fit values of shape {shape}.")
 
@@ -107,14 +123,14 @@ def uniform(
     array([0.453204, 0.516343], dtype=float32)
     """
     extents, target = _sample_shape("uniform", shape), _real_dtype("uniform", dtype)
-    first, last = as_array("uniform", low), as_array("uniform", high)
+    first, last = _operand("uniform", low), _operand("uniform", high)
     _check_bounds("uniform", first, last, extents)
     return _between(first, last, bits(drawn_words("uniform", key), extents), target)
 
 
 def _symmetric(word: array, dtype: Dtype) -> array:
     """Random words as numbers in (-1, 1)."""
-    return _between(constant(-_BELOW_ONE[dtype], dtype), constant(1, dtype), word, dtype)
+    return _between(-_BELOW_ONE[dtype], 1, word, dtype)
 
 
 def _standard_normal(words: KeyWords, shape: Shape) -> array:
@@ -339,8 +355,8 @@ def permutation(
 
     ValueError for a negative x, IndexError for an axis out of range.
 
-    >>> mx.sort(mx.random.permutation(4))
-    array([0, 1, 2, 3], dtype=uint32)
+    >>> mx.random.permutation(4, key=mx.random.key(3))
+    array([1, 0, 3, 2], dtype=uint32)
     """
     if isinstance(x, array):
         place = normalize_axis("permutation", axis, x.ndim)

@@ -122,24 +122,32 @@ def bits(key: KeyWords, shape: Shape) -> array:
 # On the host
 
 
-def host_threefry(key: HostKey, x: Any, y: Any) -> tuple[Any, Any]:
-    """The hash of counters under the key: Python integers, or 32-bit words in NumPy arrays of uint64."""
-    schedule = (key[0], key[1], key[0] ^ key[1] ^ PARITY)
-    x, y = (x + key[0]) & _MASK, (y + key[1]) & _MASK
+# Two counters side by side in one Python integer, 64 bits apart.
+_PAIR = 1 | 1 << 64
+
+
+def host_threefry(key: HostKey, x: Any, y: Any, lanes: int = 1) -> tuple[Any, Any]:
+    """The hash of counters under the key: Python integers, or 32-bit words in NumPy arrays of uint64.
+
+    A Python integer may hold several counters, each in the low half of a lane of 64 bits; `lanes` has the lowest
+    bit of each lane set.
+    """
+    mask = _MASK * lanes
+    schedule = (key[0] * lanes, key[1] * lanes, (key[0] ^ key[1] ^ PARITY) * lanes)
+    x, y = (x + schedule[0]) & mask, (y + schedule[1]) & mask
     for injection in range(5):
         for rotation in ROTATIONS[injection % 2]:
-            x = (x + y) & _MASK
-            y = (((y << rotation) | (y >> (32 - rotation))) & _MASK) ^ x
-        x = (x + schedule[(injection + 1) % 3]) & _MASK
-        y = (y + schedule[(injection + 2) % 3] + injection + 1) & _MASK
+            x = (x + y) & mask
+            y = (((y << rotation) | (y >> (32 - rotation))) & mask) ^ x
+        x = (x + schedule[(injection + 1) % 3]) & mask
+        y = (y + schedule[(injection + 2) % 3] + (injection + 1) * lanes) & mask
     return x, y
 
 
 def host_split(key: HostKey) -> tuple[HostKey, HostKey]:
     """The two keys that `split(key)` holds."""
-    first = host_threefry(key, 0, 2)
-    second = host_threefry(key, 1, 3)
-    return (first[0], second[0]), (first[1], second[1])
+    first, second = host_threefry(key, 0 | 1 << 64, 2 | 3 << 64, _PAIR)
+    return (first & _MASK, first >> 64), (second & _MASK, second >> 64)
 
 
 def host_bits(key: HostKey, count: int) -> Any:

@@ -1,6 +1,7 @@
 """Functions that read and write at index arrays: take, take_along_axis, put_along_axis, slice, slice_update.
 
-Negative indices count once from the end; indices out of range raise IndexError, those in arrays at evaluation.
+Negative indices count once from the end; indices out of range raise IndexError, those in arrays at
+evaluation.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Any
 
 from tarry.base.dtypes import int32
 from tarry.base.errors import type_name
-from tarry.base.shapes import Shape, normalize_axes, normalize_axis
+from tarry.base.shapes import Shape, broadcast_shapes, normalize_axes, normalize_axis
 from tarry.graph.array import array
 from tarry.ops.arithmetic import add
 from tarry.ops.elementwise import ArrayLike, as_array, cast, require_array
@@ -18,7 +19,7 @@ from tarry.ops.generators import iota
 from tarry.ops.indexed import gathered, scattered
 from tarry.ops.slices import narrowed, slice_updated, sliced
 from tarry.ops.structure import broadcast, reshaped
-from tarry.ops.views import broadcast_operand, flatten, fresh, integer, integers
+from tarry.ops.views import flatten, fresh, integer, integers
 
 
 def _integer_indices(op: str, indices: Any) -> array:
@@ -113,8 +114,9 @@ def take_along_axis(
 def put_along_axis(
     a: array, /, indices: array, values: ArrayLike, axis: int | None = None, *, stream: object = None
 ) -> array:
-    """The array with `values`, broadcast to the shape of `indices` and cast, at the positions that
-    `take_along_axis` reads. The last one wins where a position occurs twice.
+    """The array with `values`, cast to its dtype, at the positions that `take_along_axis` reads.
+
+    Values and indices are broadcast together. The last one wins where a position occurs twice.
 
     Example:
         >>> mx.put_along_axis(mx.zeros((1, 3)), mx.array([[1]]), mx.array(5), 1).tolist()
@@ -125,7 +127,14 @@ def put_along_axis(
     updates = cast(as_array("put_along_axis", values), a.dtype)
     if axis is None and updates.size == index.size:
         updates = reshaped(updates, index.shape)
-    updates = broadcast_operand("put_along_axis", updates, index.shape)
+    shape = broadcast_shapes("put_along_axis", index.shape, updates.shape)
+    if len(shape) != index.ndim or any(
+        axis != place and extent != of for axis, (extent, of) in enumerate(zip(shape, base.shape))
+    ):
+        raise ValueError(
+            f"[put_along_axis] Values of shape {updates.shape} do not fit indices of shape {index.shape}."
+        )
+    index, updates = broadcast(index, shape), broadcast(updates, shape)
     axes = tuple(range(index.ndim))
     result = scattered(base, updates, [index], _along_map(index.ndim, place), axes, "set")
     return fresh(reshaped(result, a.shape) if axis is None else result, a)
@@ -162,7 +171,7 @@ def slice(
     *,
     stream: object = None,
 ) -> array:
-    """The part of the array of shape `slice_size` that begins at `start_indices` along `axes`, at 0 elsewhere.
+    """The part of shape `slice_size` that begins at `start_indices` along `axes`, at 0 elsewhere.
 
     The starts are values of an array, known at evaluation only.
 
@@ -212,7 +221,10 @@ def slice_update(
     given = (1,) * (a.ndim - value.ndim) + value.shape
     places = normalize_axes("slice_update", integers("slice_update", axes, "axes"), a.ndim)
     extents = tuple(
-        [of if size == 1 and axis not in places else size for axis, (size, of) in enumerate(zip(given, a.shape))]
+        [
+            of if size == 1 and axis not in places else size
+            for axis, (size, of) in enumerate(zip(given, a.shape))
+        ]
     )
     if any(size > of for size, of in zip(extents, a.shape)):
         raise ValueError(f"[slice_update] An update of shape {value.shape} does not fit shape {a.shape}.")

@@ -252,7 +252,7 @@ def broadcast_operand(op: str, value: array, shape: Shape) -> array:
     return broadcast(value, shape)
 
 
-def broadcast_arrays(*arrays: array, stream: object = None) -> tuple[array, ...]:
+def broadcast_arrays(*arrays: array, stream: object = None) -> list[array]:
     """The arrays, all broadcast to one shape.
 
     Example:
@@ -262,9 +262,9 @@ def broadcast_arrays(*arrays: array, stream: object = None) -> tuple[array, ...]
     given = arrays[0] if len(arrays) == 1 and isinstance(arrays[0], (list, tuple)) else arrays
     operands = [require_array("broadcast_arrays", a) for a in given]
     if not operands:
-        return ()
+        return []
     shape = broadcast_all("broadcast_arrays", *[a.shape for a in operands])
-    return tuple([fresh(broadcast(a, shape), a) for a in operands])
+    return [fresh(broadcast(a, shape), a) for a in operands]
 
 
 def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 from tarry.base import trees
 from tarry.base.errors import type_name
 from tarry.graph.array import array
+from tarry.graph.node import Node
 
 
 def require_function(op: str, value: object) -> None:
@@ -119,13 +120,14 @@ class Substitution:
     """Other arrays in the user's own lists and dicts for the time of a call.
 
     The containers themselves stay, so that a function may be given objects such as modules. `restore` puts
-    the arrays back, except where the function itself put something else.
+    the arrays back, except where the function put something else or wrote into the array in place.
     """
 
     __slots__ = ("_changes",)
 
     def __init__(self) -> None:
-        self._changes: list[tuple[Any, Any, Any, Any]] = []
+        # Container, key, original, substitute, and the node of a substitute that is an array.
+        self._changes: list[tuple[Any, Any, Any, Any, Node | None]] = []
 
     def fill(self, tree: Any, replace: Callable[[array], array]) -> Any:
         """The tree with every array replaced, in the order of trees.leaves; only tuples are made anew."""
@@ -150,16 +152,19 @@ class Substitution:
         if substitute is original:
             return
         _assign(container, key, substitute)
-        self._changes.append((container, key, original, substitute))
+        node = substitute._node if isinstance(substitute, array) else None
+        self._changes.append((container, key, original, substitute, node))
 
     def restore(self) -> None:
         """Undo, last change first."""
-        for container, key, original, substitute in reversed(self._changes):
+        for container, key, original, substitute, node in reversed(self._changes):
             if isinstance(container, list):
                 present = container[key] if key < len(container) else None
             else:
                 present = container.get(key)
-            if present is substitute:
+            if present is not substitute:
+                continue
+            if node is None or (isinstance(substitute, array) and substitute._node is node):
                 _assign(container, key, original)
         self._changes.clear()
 

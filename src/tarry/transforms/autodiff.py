@@ -67,11 +67,12 @@ class _Backward:
     def run(self) -> None:
         """Visit the nodes, users before inputs."""
         active = self._active
+        totals = self._totals
         collected: dict[GroupKey, dict[int, array]] = {}
         for node in reversed(self._order):
+            cotangent = totals.pop(node, None)
             primitive = node.primitive
             assert primitive is not None
-            cotangent = self.take(node)
             if type(primitive) is CustomOutput and primitive.call.has_rule("vjp"):
                 self._collect(group_of(node, primitive), primitive.number, cotangent, collected)
                 continue
@@ -81,7 +82,10 @@ class _Backward:
             wanted = [number for number, source in enumerate(inputs) if source in active]
             found = primitive.vjp([wrap(source) for source in inputs], wrap(node), cotangent, wanted)
             for number, part in zip(wanted, found):
-                self.give(inputs[number], part)
+                if part is not None:
+                    source = inputs[number]
+                    present = totals.get(source)
+                    totals[source] = part if present is None else add(present, part)
 
     def _collect(
         self,
@@ -262,8 +266,10 @@ def _differentiate(
     """What the function returned, and the gradients of the scalar that `loss_of` finds in it."""
     op = selection.op
     selected = selection.trees(args, keywords)
-    leaves = [require_arrays(op, "A differentiated argument", tree) for tree in selected]
-    if not any(leaves):
+    leaves: list[array] = []
+    for tree in selected:
+        leaves.extend(require_arrays(op, "A differentiated argument", tree))
+    if not leaves:
         raise ValueError(f"[{op}] There is nothing to differentiate by: the arguments contain no array.")
     # The trees as they are now, because the function may change its arguments.
     structures = [trees.map_leaves(lambda leaf: leaf, tree) for tree in selected]
@@ -293,10 +299,8 @@ def _differentiate(
         loss = loss_of(value)
         sources = [node for place in (*selection.positions, *selection.names) for node in by_tree[place]]
         gradients = pull_back([loss._node], sources, [constant(1, loss.dtype, ())])
-    arranged = []
-    for structure, count in zip(structures, [len(found) for found in leaves]):
-        arranged.append(trees.unflatten(structure, gradients[:count]))
-        gradients = gradients[count:]
+    values = iter(gradients)
+    arranged = [trees.map_leaves(lambda _: next(values), structure) for structure in structures]
     return value, selection.arrange(arranged)
 
 
@@ -347,8 +351,8 @@ def value_and_grad(
     keyword arguments. These arguments are arrays or trees (lists, tuples, dicts) of arrays; a gradient is a
     tree of the same structure, with the shapes and dtypes of the arrays in it. One position gives its
     gradient alone, several give a tuple in the order of positions; with names it is (positional,
-    {name: gradient}), where positional is None if there is none. By complex numbers
-    the gradient is the conjugate of the holomorphic derivative.
+    {name: gradient}), where positional is None if there is none. By complex numbers the gradient is
+    the conjugate of the holomorphic derivative.
 
     ValueError for positions that are negative, repeated or not given in a call, for leaves that are not
     arrays, and when `fun` returns anything else. TypeError for argnums or argnames of another type.

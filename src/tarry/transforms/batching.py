@@ -228,10 +228,10 @@ def vmap(fun: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callab
     is recorded once, for the whole batch: it cannot evaluate arrays or branch on their values.
 
     `in_axes` says which axis is mapped: an integer for all arrays, or a prefix of the tree of arguments,
-    where None stands for an argument that every example shares (for a single argument a prefix of that argument
-    itself, for several a tuple). Negative axes count from the end. `out_axes` says in the same way where the
-    outputs have the axis; an output that does not depend on the mapped arrays is repeated along it (along a
-    new last axis, for None).
+    where None stands for an argument that every example shares (for a single argument a prefix of that
+    argument itself, for several a tuple). Negative axes count from the end. `out_axes` says in the same way
+    where the outputs have the axis; an output that does not depend on the mapped arrays is repeated along it
+    (along a new last axis, for None).
 
     IndexError for an axis out of range; ValueError for mapped axes of different sizes, for prefixes that do
     not fit, when nothing is mapped, for leaves that are not arrays, for None for an output that depends on

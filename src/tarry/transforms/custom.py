@@ -14,7 +14,9 @@ from tarry.graph.array import array, wrap
 from tarry.graph.node import Node
 from tarry.graph.primitive import Primitive
 from tarry.graph.tracing import retains_graph
+from tarry.ops.build import build
 from tarry.ops.elementwise import cast
+from tarry.ops.structure import Piece, Position, View, ViewSizes, batch_to_front
 from tarry.transforms.arguments import require_arrays, require_function, spread_axes
 from tarry.transforms.autodiff import pull_back
 from tarry.transforms.batching import batch_axis
@@ -279,6 +281,41 @@ def read_recording(outputs: Sequence[array], sources: Sequence[Node]) -> tuple[R
     return RecordedFunction(entries, [numbers[node] for node in ends]), captured
 
 
+class Postponed(View):
+    """The second input, for what is to be computed again once the first one is known.
+
+    A node of its own keeps the compiler from using what was computed the first time.
+    """
+
+    name = "Postponed"
+    shaped = False
+    __slots__ = ()
+
+    def pull(self, position: Position, sizes: ViewSizes) -> list[Piece]:
+        return [Piece(1, position)]
+
+    def vjp(
+        self, inputs: Sequence[array], output: array, cotangent: array, wanted: Sequence[int]
+    ) -> list[array | None]:
+        return [cotangent if number == 1 else None for number in wanted]
+
+    def jvp(self, inputs: Sequence[array], output: array, tangents: Sequence[array | None]) -> array | None:
+        return tangents[1]
+
+    def vmap(
+        self, inputs: Sequence[array], axes: Sequence[int | None], size: int, output: array
+    ) -> tuple[array, int]:
+        moved = [batch_to_front(value, axis, size) for value, axis in zip(inputs, axes)]
+        return build(self, moved, moved[1].shape, output.dtype), 0
+
+
+_POSTPONED = Postponed()
+
+
+def _postpone(value: array, until: array) -> array:
+    return build(_POSTPONED, (until, value), value.shape, value.dtype)
+
+
 class _Checkpoint(CustomCall):
     """A call whose gradient records the function again: what it computed on the way need not be kept."""
 
@@ -299,7 +336,7 @@ class _Checkpoint(CustomCall):
         wanted: Sequence[int],
     ) -> list[array | None]:
         with Trace() as trace:
-            sources = [trace.source(primals[number]) for number in wanted]
+            sources = [trace.source(_postpone(primals[number], cotangents[0])) for number in wanted]
             inputs = list(primals)
             for number, source in zip(wanted, sources):
                 inputs[number] = wrap(source)

@@ -185,9 +185,9 @@ def record_call(call: CustomCall, values: Sequence[array], primals: Sequence[arr
 def dependents(outputs: Iterable[Node], sources: Iterable[Node], transform: str | None = None) -> list[Node]:
     """The nodes that depend on a source, inputs before users, without the sources.
 
-    The walk stops at the sources: what they were made from is older, and cannot depend on any of them. It goes
-    through evaluated nodes like others, and does not recurse. A custom call is followed as `transform` sees
-    it, or like any node without one.
+    The walk stops at the sources: what they were made from is older, and cannot depend on any of them. It
+    goes through evaluated nodes like others, and does not recurse. A custom call is followed as `transform`
+    sees it, or like any node without one.
     """
     active = set(sources)
     seen = set(active)

@@ -1,0 +1,144 @@
+"""What is known about dtypes: limits, categories and promotion."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tarry.base.dtypes import (
+    Dtype,
+    DtypeCategory,
+    bfloat16,
+    complex64,
+    float32,
+    is_subdtype,
+    promote,
+)
+from tarry.base.errors import type_name
+from tarry.graph.array import array
+
+
+def _require_dtype(op: str, value: object) -> Dtype:
+    if isinstance(value, Dtype):
+        return value
+    raise TypeError(f"[{op}] Expected a Dtype, but got {value!r} of type {type_name(value)}.")
+
+
+class iinfo:
+    """The limits of an integer dtype. ValueError for others.
+
+    Example:
+        >>> mx.iinfo(mx.int8)
+        iinfo(min=-128, max=127, dtype=int8)
+    """
+
+    __slots__ = ("dtype", "max", "min")
+
+    def __init__(self, arg: Dtype, /) -> None:
+        self.dtype = _require_dtype("iinfo", arg)
+        if arg.kind not in "ui":
+            raise ValueError(f"[iinfo] Expected an integer dtype, but got {arg.name}.")
+        limits = np.iinfo(arg.name)
+        self.min = int(limits.min)
+        self.max = int(limits.max)
+
+    def __repr__(self) -> str:
+        return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype.name})"
+
+
+class finfo:
+    """The limits and the resolution of a floating dtype, or of the parts of complex64. ValueError for others.
+
+    Example:
+        >>> mx.finfo(mx.float32).eps
+        1.1920928955078125e-07
+    """
+
+    __slots__ = ("bits", "dtype", "eps", "max", "min", "smallest_normal")
+
+    def __init__(self, arg: Dtype, /) -> None:
+        if _require_dtype("finfo", arg).kind not in "fc":
+            raise ValueError(f"[finfo] Expected a floating dtype, but got {arg.name}.")
+        self.dtype = float32 if arg is complex64 else arg
+        self.bits = 8 * self.dtype.size
+        if arg is bfloat16:
+            self.max = (2.0 - 2.0**-7) * 2.0**127
+            self.eps, self.smallest_normal = 2.0**-7, 2.0**-126
+        else:
+            limits = np.finfo(self.dtype.name)
+            self.max = float(limits.max)
+            self.eps, self.smallest_normal = float(limits.eps), float(limits.smallest_normal)
+        self.min = -self.max
+
+    def __repr__(self) -> str:
+        return f"finfo(min={self.min:g}, max={self.max:g}, dtype={self.dtype.name})"
+
+
+def issubdtype(arg1: Dtype | DtypeCategory, arg2: Dtype | DtypeCategory) -> bool:
+    """Whether a dtype or category lies in another.
+
+    Example:
+        >>> mx.issubdtype(mx.float16, mx.floating)
+        True
+    """
+    for value in (arg1, arg2):
+        if not isinstance(value, (Dtype, DtypeCategory)):
+            raise TypeError(f"[issubdtype] Expected dtypes or categories, but got {value!r}.")
+    return is_subdtype(arg1, arg2)
+
+
+def result_type(*arrays_and_dtypes: array | Dtype) -> Dtype:
+    """The dtype that arrays and dtypes promote to. ValueError for anything else, and for nothing.
+
+    Example:
+        >>> mx.result_type(mx.uint8, mx.int8).size
+        2
+    """
+    if not arrays_and_dtypes:
+        raise ValueError("[result_type] At least one array or dtype is required.")
+    found: Dtype | None = None
+    for value in arrays_and_dtypes:
+        if not isinstance(value, (array, Dtype)):
+            raise ValueError(f"[result_type] Expected arrays and dtypes, but got {type_name(value)}.")
+        dtype = value.dtype if isinstance(value, array) else value
+        found = dtype if found is None else promote(found, dtype)
+    assert found is not None
+    return found
+
+
+def can_cast(from_: array | Dtype, to: Dtype) -> bool:
+    """Whether promotion leads from a dtype to `to`.
+
+    Example:
+        >>> mx.can_cast(mx.int32, mx.float32), mx.can_cast(mx.float32, mx.int32)
+        (True, False)
+    """
+    source = from_.dtype if isinstance(from_, array) else _require_dtype("can_cast", from_)
+    return promote(source, _require_dtype("can_cast", to)) is to
+
+
+_KINDS = {
+    "bool": "b",
+    "signed integer": "i",
+    "unsigned integer": "u",
+    "integral": "ui",
+    "real floating": "f",
+    "complex floating": "c",
+    "numeric": "uifc",
+}
+
+
+def isdtype(dtype: Dtype, kind: Dtype | str | tuple[Dtype | str, ...]) -> bool:
+    """Whether a dtype is of a kind of the array API standard, or of one of several. ValueError for others.
+
+    Example:
+        >>> mx.isdtype(mx.int8, "integral")
+        True
+    """
+    dtype = _require_dtype("isdtype", dtype)
+    if isinstance(kind, tuple):
+        return any(isdtype(dtype, item) for item in kind)
+    if isinstance(kind, Dtype):
+        return dtype is kind
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise ValueError(f"[isdtype] Unknown kind {kind!r}: expected one of {', '.join(_KINDS)}.")
+    return dtype.kind in _KINDS[kind]

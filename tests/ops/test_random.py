@@ -1,0 +1,147 @@
+"""Random numbers: the same bits as MLX for the same key, the state of the thread, vmap over keys, errors."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tarry.core as mx
+
+Draw = Callable[[Any, Any, tuple[int, ...]], Any]
+
+# Each draws from module `m` with key `k` in shape `s`.
+DRAWS: dict[str, Draw] = {
+    "uniform": lambda m, k, s: m.random.uniform(shape=s, key=k),
+    "uniform-bounds": lambda m, k, s: m.random.uniform(-2.5, 3.7, s, key=k),
+    "uniform-float16": lambda m, k, s: m.random.uniform(1, 2, s, m.float16, key=k),
+    "normal": lambda m, k, s: m.random.normal(s, key=k),
+    "normal-scaled": lambda m, k, s: m.random.normal(s, loc=1.5, scale=2.5, key=k),
+    "normal-float16": lambda m, k, s: m.random.normal(s, m.float16, key=k),
+    "normal-complex64": lambda m, k, s: m.random.normal(s, m.complex64, key=k),
+    "bernoulli": lambda m, k, s: m.random.bernoulli(0.3, s, key=k),
+    "randint": lambda m, k, s: m.random.randint(-5, 1000, s, key=k),
+    "randint-uint8": lambda m, k, s: m.random.randint(0, 300, s, m.uint8, key=k),
+    "gumbel": lambda m, k, s: m.random.gumbel(s, key=k),
+    "gumbel-float16": lambda m, k, s: m.random.gumbel(s, m.float16, key=k),
+    "truncated_normal": lambda m, k, s: m.random.truncated_normal(-1, 2, s, key=k),
+    "permutation": lambda m, k, s: m.random.permutation(int(np.prod(s)), key=k),
+    "split": lambda m, k, s: m.random.split(k, int(np.prod(s))),
+}
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (2,), (5,), (4, 7), (0, 3), (5001,)], ids=str)
+@pytest.mark.parametrize("name", DRAWS)
+def test_same_bits_as_mlx(name: str, shape: tuple[int, ...]) -> None:
+    oracle = pytest.importorskip("mlx.core")
+    for seed in (3, 2**40 + 11):
+        ours = DRAWS[name](mx, mx.random.key(seed), shape)
+        theirs = DRAWS[name](oracle, oracle.random.key(seed), shape)
+        assert ours.dtype.name == str(theirs.dtype).rsplit(".", 1)[-1]
+        np.testing.assert_array_equal(np.array(ours), np.array(theirs))
+
+
+def test_categorical_as_mlx() -> None:
+    oracle = pytest.importorskip("mlx.core")
+    logits = np.random.default_rng(0).standard_normal((7, 50)).astype(np.float32)
+    options: list[dict[str, Any]] = [{}, {"axis": 0}, {"num_samples": 4}, {"shape": (5, 7)}]
+    for given in options:
+        ours = mx.random.categorical(mx.array(logits), **given, key=mx.random.key(9))
+        theirs = oracle.random.categorical(oracle.array(logits), **given, key=oracle.random.key(9))
+        np.testing.assert_array_equal(np.array(ours), np.array(theirs))
+
+
+def test_laplace_as_mlx() -> None:
+    oracle = pytest.importorskip("mlx.core")
+    ours = mx.random.laplace((1000,), loc=1.0, scale=2.0, key=mx.random.key(9))
+    theirs = oracle.random.laplace((1000,), loc=1.0, scale=2.0, key=oracle.random.key(9))
+    np.testing.assert_allclose(np.array(ours), np.array(theirs), rtol=1e-5, atol=1e-6)
+
+
+def test_state_as_mlx() -> None:
+    """Known states split on the host and states that are still to be computed give the same draws."""
+    oracle = pytest.importorskip("mlx.core")
+    mx.random.seed(5)
+    oracle.random.seed(5)
+    for step in range(6):
+        if step == 2:
+            mx.random.state[0] = mx.random.state[0] + mx.zeros((2,), mx.uint32)
+        ours, theirs = mx.random.uniform(shape=(3,)), oracle.random.uniform(shape=(3,))
+        if step == 3:
+            np.testing.assert_array_equal(np.array(mx.random.state[0]), np.array(oracle.random.state[0]))
+        np.testing.assert_array_equal(np.array(ours), np.array(theirs))
+    assert len(mx.random.state) == 1 and len(list(mx.random.state)) == 1
+
+
+def test_state_is_per_thread() -> None:
+    drawn: list[list[float]] = []
+
+    def draw() -> None:
+        mx.random.seed(1)
+        drawn.append(mx.random.uniform(shape=(2,)).tolist())
+
+    mx.random.seed(2)
+    thread = threading.Thread(target=draw)
+    thread.start()
+    thread.join()
+    here = mx.random.uniform(shape=(2,)).tolist()
+    mx.random.seed(2)
+    assert mx.random.uniform(shape=(2,)).tolist() == here
+    mx.random.seed(1)
+    assert mx.random.uniform(shape=(2,)).tolist() == drawn[0]
+
+
+def test_vmap_over_keys() -> None:
+    keys = mx.random.split(mx.random.key(1), 4)
+    batched = mx.vmap(lambda key: mx.random.normal((5,), key=key))(keys)
+    single = [np.array(mx.random.normal((5,), key=keys[i])) for i in range(4)]
+    np.testing.assert_array_equal(np.array(batched), np.stack(single))
+
+
+def test_gradient_of_bounds() -> None:
+    key = mx.random.key(3)
+    low = mx.array([0.0, 1.0])
+    slope = mx.grad(lambda a: mx.random.uniform(a, 2.0, (2,), key=key).sum())(low)
+    unit = np.array(mx.random.uniform(shape=(2,), key=key))
+    np.testing.assert_allclose(np.array(slope), 1 - unit, rtol=1e-6)
+
+
+def test_permutation_of_entries() -> None:
+    values = mx.arange(12).reshape(4, 3)
+    shuffled = np.array(mx.random.permutation(values, axis=0, key=mx.random.key(0)))
+    assert sorted(map(tuple, shuffled)) == sorted(map(tuple, np.array(values)))
+
+
+ERRORS: list[tuple[Callable[[], Any], type[Exception], str]] = [
+    (lambda: mx.random.key(-1), TypeError, r"^\[key\] .*-1"),
+    (lambda: mx.random.key(2**64), TypeError, r"^\[key\]"),
+    (lambda: mx.random.seed(1.5), TypeError, r"^\[seed\] .*1\.5"),  # type: ignore[arg-type]
+    (lambda: mx.random.split(mx.array([1, 2])), ValueError, r"^\[bits\] .*uint32.*int32"),
+    (lambda: mx.random.split(mx.zeros((3,), mx.uint32)), ValueError, r"^\[bits\] .*\(3,\)"),
+    (lambda: mx.random.uniform(shape=3), TypeError, r"^\[uniform\] .*shape"),  # type: ignore[arg-type]
+    (lambda: mx.random.uniform(shape=(2,), dtype=mx.int32), ValueError, r"^\[uniform\] .*int32"),
+    (lambda: mx.random.uniform(mx.zeros((2,)), 1), ValueError, r"^\[uniform\] .*\(2,\)"),
+    (lambda: mx.random.normal((2,), mx.int32), ValueError, r"^\[normal\] .*int32"),
+    (lambda: mx.random.normal((-2,)), ValueError, r"^\[normal\] .*-2"),
+    (lambda: mx.random.bernoulli(1), ValueError, r"^\[bernoulli\] .*int32"),
+    (lambda: mx.random.randint(0, 9, (2,), mx.float32), ValueError, r"^\[randint\] .*float32"),
+    (lambda: mx.random.categorical(mx.zeros((2, 3)), axis=2), IndexError, r"^\[categorical\] .*2"),
+    (
+        lambda: mx.random.categorical(mx.zeros((2, 3)), shape=(2,), num_samples=2),
+        ValueError,
+        r"^\[categorical\]",
+    ),
+    (lambda: mx.random.permutation(mx.zeros((3,)), axis=1), IndexError, r"^\[permutation\] .*1"),
+    (lambda: mx.random.permutation(-1), ValueError, r"^\[permutation\] .*-1"),
+    (lambda: mx.random.state[1], IndexError, r"^\[random.state\] .*1"),
+]
+
+
+@pytest.mark.parametrize("number", range(len(ERRORS)))
+def test_errors(number: int) -> None:
+    call, error, message = ERRORS[number]
+    with pytest.raises(error, match=message):
+        call()
