@@ -47,6 +47,12 @@ VIEWS: dict[str, View] = {
     "split": lambda m, x: m.split(x, 2, axis=1)[1],
 }
 
+# A reshape of what is not row-major in the kernel's own loops: its operand goes through memory first.
+THROUGH_MEMORY = {
+    "transpose-reshape", "reshape-transpose-reshape", "broadcast-reshape", "concatenate-reshape",
+    "tile-by-broadcast",
+}  # fmt: skip
+
 
 def evaluate(work: Callable[[], mx.array]) -> tuple[np.ndarray, int]:
     before = counters.kernels_run
@@ -72,7 +78,7 @@ def test_view_between_elementwise_work(name: str, data: tuple[mx.array, np.ndarr
     view = VIEWS[name]
     found, kernels = evaluate(lambda: mx.negative(view(mx, x * 3.0)) + 1.0)
     check(name, found, -view(np, values * 3) + 1)
-    assert kernels == 1
+    assert kernels == (2 if name in THROUGH_MEMORY else 1)
 
 
 @pytest.mark.parametrize("name", list(VIEWS))

@@ -11,16 +11,16 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from oracle import ALL_DTYPES, dtype_name, dtype_of, mlx, requires_oracle
 
 import tarry.core as mx
+from oracle import ALL_DTYPES, dtype_name, dtype_of, mlx, requires_oracle
 
 PYTHON_VALUES: list[Any] = [
-    1, -1, 2**31 - 1, 2**31, -(2**31) - 1, True, 1.5, 1j, [1, 2], [1, 2.5], [True, 2], [True, False], [1, 2j],
-    [[1, 2], [3, 4]], (1, (2)), ((1, 2), [3, 4]), [], [[], []], [[[]]], [2**40, 1], [1.0, 2**40], [np.float64(1.5)],
-    np.float64(2.5), [[1], [2.5]], [1e300], 2**62, "text", [None], {}, range(3), object(), [1, "a"], [[1, 2], [3]],
-    [[1, 2], 3], [1, [2, 3]], [np.float32(1)], [np.int64(1)], [np.array([1, 2])], None, 2**63, [2**63],
-    [1, 2**64],
+    1, -1, 2**31 - 1, 2**31, -(2**31) - 1, True, 1.5, 1j, [1, 2], [1, 2.5], [True, 2], [True, False],
+    [1, 2j], [[1, 2], [3, 4]], (1, (2)), ((1, 2), [3, 4]), [], [[], []], [[[]]], [2**40, 1], [1.0, 2**40],
+    [np.float64(1.5)], np.float64(2.5), [[1], [2.5]], [1e300], 2**62, "text", [None], {}, range(3),
+    object(), [1, "a"], [[1, 2], [3]], [[1, 2], 3], [1, [2, 3]], [np.float32(1)], [np.int64(1)],
+    [np.array([1, 2])], None, 2**63, [2**63], [1, 2**64],
 ]  # fmt: skip
 
 
@@ -41,7 +41,9 @@ def test_python_values(value: Any) -> None:
 
 @requires_oracle
 @pytest.mark.parametrize("name", ALL_DTYPES)
-@pytest.mark.parametrize("value", [300, -1.75, 1j, True, [300, -1], [1.5, -1.5], [1 + 2j, 0], 0.1, [], 2**40], ids=str)
+@pytest.mark.parametrize(
+    "value", [300, -1.75, 1j, True, [300, -1], [1.5, -1.5], [1 + 2j, 0], 0.1, [], 2**40], ids=str
+)
 def test_python_values_with_a_dtype(value: Any, name: str) -> None:
     # The wheel drops what is imaginary before it asks for zero, and refuses some negative numbers in lists.
     if (value, name) in ((1j, "bool"), ([300, -1], "uint32"), ([300, -1], "uint64")):
@@ -50,11 +52,12 @@ def test_python_values_with_a_dtype(value: Any, name: str) -> None:
 
 
 NUMPY_VALUES: list[Any] = [
-    np.arange(6).reshape(2, 3), np.ones(3), np.ones(3, np.float32), np.float32(1.5), np.int64(3), np.bool_(True),
-    np.ones((2, 0)), np.array([1 + 2j]), np.ones(2, np.complex64), np.arange(3, dtype=np.uint16), np.array(1.5),
-    np.arange(12).reshape(3, 4).T, np.arange(12).reshape(3, 4)[:, ::2], np.array([True, False]),
-    np.float16(1.5), np.array(["a"]), np.array([object()]), np.ones(2, np.longdouble), b"abc", bytearray(b"ab"),
-    memoryview(b"xyz"), array_module.array("d", [1.0, 2.0]), array_module.array("i", [1, 2]),
+    np.arange(6).reshape(2, 3), np.ones(3), np.ones(3, np.float32), np.float32(1.5), np.int64(3),
+    np.bool_(True), np.ones((2, 0)), np.array([1 + 2j]), np.ones(2, np.complex64),
+    np.arange(3, dtype=np.uint16), np.array(1.5), np.arange(12).reshape(3, 4).T,
+    np.arange(12).reshape(3, 4)[:, ::2], np.array([True, False]), np.float16(1.5), np.array(["a"]),
+    np.array([object()]), np.ones(2, np.longdouble), b"abc", bytearray(b"ab"), memoryview(b"xyz"),
+    array_module.array("d", [1.0, 2.0]), array_module.array("i", [1, 2]),
 ]  # fmt: skip
 
 
@@ -151,8 +154,8 @@ def test_memory_outlives_the_array() -> None:
 
 
 FORMATS = {
-    "bool": "?", "int8": "b", "uint8": "B", "int16": "h", "uint16": "H", "int32": "i", "uint32": "I", "int64": "q",
-    "uint64": "Q", "float16": "e", "float32": "f", "float64": "d", "complex64": "Zf",
+    "bool": "?", "int8": "b", "uint8": "B", "int16": "h", "uint16": "H", "int32": "i", "uint32": "I",
+    "int64": "q", "uint64": "Q", "float16": "e", "float32": "f", "float64": "d", "complex64": "Zf",
 }  # fmt: skip
 
 

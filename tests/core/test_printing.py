@@ -6,14 +6,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from oracle import ALL_DTYPES, dtype_of, from_numpy, mlx, requires_oracle
 
 import tarry.core as mx
+from oracle import ALL_DTYPES, dtype_of, from_numpy, mlx, requires_oracle
 
-SPECIAL = [0.0, -0.0, 1.0, 0.1, 1e-5, 123456.0, 1234567.0, 999999.5, 12345.678, 1.4e-45, np.inf, -np.inf, np.nan,
-           -np.nan, 1e10, 65504.0, 3.0e38, 1e-7, 0.5, 2.5]  # fmt: skip
-SHAPES = [(), (1,), (5,), (6,), (7,), (20,), (2, 3), (3, 8), (9, 2), (2, 2, 2), (8, 1, 8), (0,), (0, 3), (3, 0),
-          (7, 0), (1, 0, 2), (2, 1, 3, 1)]  # fmt: skip
+SPECIAL = [
+    0.0, -0.0, 1.0, 0.1, 1e-5, 123456.0, 1234567.0, 999999.5, 12345.678, 1.4e-45, np.inf, -np.inf, np.nan,
+    -np.nan, 1e10, 65504.0, 3.0e38, 1e-7, 0.5, 2.5,
+]  # fmt: skip
+SHAPES = [
+    (), (1,), (5,), (6,), (7,), (20,), (2, 3), (3, 8), (9, 2), (2, 2, 2), (8, 1, 8), (0,), (0, 3), (3, 0),
+    (7, 0), (1, 0, 2), (2, 1, 3, 1),
+]  # fmt: skip
 
 
 def samples(generator: np.random.Generator, name: str, shape: tuple[int, ...]) -> np.ndarray:

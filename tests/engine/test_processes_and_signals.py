@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -63,7 +64,7 @@ def test_threads_build_plans_at_once() -> None:
         assert found[number] == pytest.approx(y.sum(), rel=1e-5)
 
 
-@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="needs fork")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_child_evaluates() -> None:
     program = """
     import os, sys, threading
@@ -107,7 +108,7 @@ def test_ctrl_c_stops_a_long_program() -> None:
                 y = mx.tanh(y @ w)
             mx.eval(y)
     except KeyboardInterrupt:
-        assert abs(mx.sum(x @ w).item() - 420000) < 1
+        assert abs(mx.sum(x @ w).item() - 420000) < 20
         z = mx.softmax(x, axis=-1)
         assert abs(mx.sum(z).item() - 600) < 1e-2
         print("went on")

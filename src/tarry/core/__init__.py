@@ -282,7 +282,7 @@ from tarry.ops.views import (
     unflatten,
 )
 from tarry.runtime.counters import (
-    counters,
+    read_counters as counters,
 )
 from tarry.runtime.devices import (
     Device,

@@ -11,7 +11,7 @@ from tarry.engine.plans import Plan
 from tarry.graph.array import array
 from tarry.graph.node import Node
 from tarry.graph.operators import operators
-from tarry.graph.tracing import require_evaluation, retains_graph
+from tarry.graph.tracing import forget_inputs, require_evaluation
 from tarry.graph.walk import unevaluated
 from tarry.runtime.counters import counters
 
@@ -39,9 +39,7 @@ def evaluate(requested: Sequence[Node]) -> None:
         else:
             counters.plans_reused += 1
         plan.run(recorded)
-        if not retains_graph():
-            for number in plan.output_numbers:
-                order[number].inputs = ()
+        forget_inputs([order[number] for number in plan.output_numbers])
 
 
 def eval(*values: object) -> None:

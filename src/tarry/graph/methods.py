@@ -146,7 +146,7 @@ class Methods(Arithmetic):
         stream: object = None,
     ) -> array:
         """The standard deviations."""
-        return operators.std(self, axis, keepdims, ddof, correction=correction)
+        return operators.std(self, axis, keepdims, ddof if correction is None else correction)
 
     def var(
         self,
@@ -158,7 +158,7 @@ class Methods(Arithmetic):
         stream: object = None,
     ) -> array:
         """The variances."""
-        return operators.var(self, axis, keepdims, ddof, correction=correction)
+        return operators.var(self, axis, keepdims, ddof if correction is None else correction)
 
     def cummax(
         self, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: object = None

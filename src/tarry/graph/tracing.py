@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tarry.graph.node import Node
 
 
 class _Tracing(threading.local):
     def __init__(self) -> None:
         self.retaining = 0
         self.forbidding = 0
+        self.evaluated: list[Node] = []
 
 
 _state = _Tracing()
 
 
 class retain_graph:
-    """While active, evaluated nodes keep their inputs, so that derivatives can still walk through them."""
+    """While active, evaluated nodes keep their inputs, so that derivatives can still walk through them.
+
+    They drop them when the outermost one ends: a value carried from step to step must not keep its history.
+    """
 
     def __enter__(self) -> None:
         _state.retaining += 1
 
     def __exit__(self, *_: object) -> None:
         _state.retaining -= 1
+        if _state.retaining == 0:
+            for node in _state.evaluated:
+                node.inputs = ()
+            _state.evaluated.clear()
 
 
 class forbid_evaluation:
@@ -36,6 +48,15 @@ class forbid_evaluation:
 
 def retains_graph() -> bool:
     return _state.retaining > 0
+
+
+def forget_inputs(nodes: list[Node]) -> None:
+    """Drop the inputs of nodes that were evaluated: now, or when no transform on this thread needs them."""
+    if _state.retaining > 0:
+        _state.evaluated.extend(nodes)
+        return
+    for node in nodes:
+        node.inputs = ()
 
 
 def require_evaluation(op: str = "eval") -> None:

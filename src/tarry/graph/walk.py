@@ -57,21 +57,6 @@ def reachable(outputs: Iterable[Node]) -> list[Node]:
     return order
 
 
-def dependents(outputs: Iterable[Node], sources: Iterable[Node]) -> list[Node]:
-    """The nodes between: those that depend on a source, in order, the sources themselves left out."""
-    active = set(sources)
-    between: list[Node] = []
-    for node in reachable(outputs):
-        if node in active:
-            continue
-        for source in node.inputs:
-            if source in active:
-                active.add(node)
-                between.append(node)
-                break
-    return between
-
-
 def print_graph(outputs: Iterable[Node]) -> str:
     """One line a node, inputs before users.
 

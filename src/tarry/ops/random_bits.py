@@ -129,8 +129,8 @@ _PAIR = 1 | 1 << 64
 def host_threefry(key: HostKey, x: Any, y: Any, lanes: int = 1) -> tuple[Any, Any]:
     """The hash of counters under the key: Python integers, or 32-bit words in NumPy arrays of uint64.
 
-    A Python integer may hold several counters, each in the low half of a lane of 64 bits; `lanes` has the lowest
-    bit of each lane set.
+    A Python integer may hold several counters, each in the low half of a lane of 64 bits; `lanes` has the
+    lowest bit of each lane set.
     """
     mask = _MASK * lanes
     schedule = (key[0] * lanes, key[1] * lanes, (key[0] ^ key[1] ^ PARITY) * lanes)

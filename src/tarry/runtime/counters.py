@@ -46,3 +46,13 @@ class Counters:
 
 
 counters = Counters()
+
+
+def read_counters() -> dict[str, int | float]:
+    """The totals since the start of the process, by name; `mx.counters()`.
+
+    Example:
+        >>> read_counters()["kernels_run"] >= 0
+        True
+    """
+    return counters.snapshot()

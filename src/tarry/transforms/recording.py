@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from tarry.graph.array import array, wrap
 from tarry.graph.node import Node
-from tarry.graph.tracing import retain_graph, retains_graph
+from tarry.graph.tracing import forget_inputs, retain_graph
 from tarry.loops.builder import Builder
 from tarry.loops.ir import Instr
 from tarry.ops.elementwise import Elementwise, Partial
@@ -42,14 +42,6 @@ class Identity(Elementwise):
 _IDENTITY = Identity()
 
 
-class _Sources(threading.local):
-    def __init__(self) -> None:
-        self.evaluated: list[Node] = []
-
-
-_sources = _Sources()
-
-
 class Trace:
     """Sources, and a retained graph while it lasts.
 
@@ -68,17 +60,13 @@ class Trace:
 
     def __exit__(self, *exception: object) -> None:
         self._retained.__exit__(*exception)
-        if not retains_graph():
-            for node in _sources.evaluated:
-                node.inputs = ()
-            _sources.evaluated.clear()
 
     def source(self, value: array) -> Node:
         """A new node with the value. It stays connected to the value's own node, for the traces around."""
         node = value._node
         fresh = Node(_IDENTITY, (node,), node.shape, node.dtype, node.storage)
         if node.storage is not None:
-            _sources.evaluated.append(fresh)
+            forget_inputs([fresh])
         return fresh
 
 
