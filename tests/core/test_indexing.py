@@ -123,10 +123,10 @@ def test_at_accumulates_duplicates(data: st.DataObject, op: str) -> None:
 def test_a_moving_index_compiles_once() -> None:
     source = mx.array(values((7, 3)))
     mx.eval(source[1] * 2)
-    before = mx.counters.plans_built
+    before = mx.counters()["plans_built"]
     for row in range(7):
         np.testing.assert_array_equal(np.array(source[row] * 2), values((7, 3))[row] * 2)
-    assert mx.counters.plans_built == before
+    assert mx.counters()["plans_built"] == before
 
 
 def test_every_read_is_a_new_handle() -> None:
@@ -167,7 +167,8 @@ def test_wrong_kinds_of_index(index: Any) -> None:
 
 def test_wrong_indexes() -> None:
     source = mx.zeros((2, 3))
-    wrong = [(0, 0, 0), (Ellipsis, Ellipsis), slice(0.5, 1), slice(mx.array(0), None), mx.array([True, False])]
+    mask = mx.array([True, False])
+    wrong = [(0, 0, 0), (Ellipsis, Ellipsis), slice(0.5, 1), slice(mx.array(0), None), mask]
     for index in wrong:
         with pytest.raises(ValueError, match="index"):
             source[index]

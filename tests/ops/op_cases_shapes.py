@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from oracle import FLOATS
+from oracle import FLOATS, dtype_of
 
 from .op_case import ANY, NONZERO, OpCase, Variant, index
 
@@ -83,6 +83,11 @@ def make_item(module: Any, item: Any) -> Any:
     if isinstance(item, tuple):
         return tuple(make_item(module, part) for part in item)
     return module.array(item) if isinstance(item, list) else item
+
+
+def reinterpret(a: Any, to: str) -> Any:
+    """The same bytes as another dtype; the values of floats come in float64."""
+    return (a.astype(np.float32) if a.dtype.kind == "f" else a).view(to)
 
 
 # Ways of indexing with integer arrays, written once for MLX's and NumPy's semantics, which agree here.
@@ -258,6 +263,21 @@ VIEWS = [
     ),
     view("tril", *same_name("tril"), Variant((5, 7)), Variant((5, 7), k=-1), Variant((2, 3, 4), k=1)),
     view("triu", *same_name("triu"), Variant((5, 7)), Variant((5, 7), k=-1), Variant((2, 3, 4), k=1)),
+]
+
+BYTES = [
+    view(
+        "view",
+        lambda module, a, to: module.view(a, dtype_of(module, to)),
+        reinterpret,
+        Variant((5, 8), to="uint32"),
+        Variant((5, 8), to="uint8"),
+        Variant((5, 8), to="uint64"),
+        Variant((), to="int32"),
+        Variant((0, 8), to="int16"),
+        dtypes=("float32", "int32"),
+        differentiable=(),
+    ),
 ]
 
 JOINS = [
@@ -440,4 +460,4 @@ CREATION = [
     like("ones_like"),
 ]
 
-SHAPE_CASES = VIEWS + JOINS + INDEXED + CREATION
+SHAPE_CASES = VIEWS + BYTES + JOINS + INDEXED + CREATION

@@ -251,6 +251,7 @@ class GroupLowering:
             and instance not in self.kept
             and not instance.loaded
             and own_cost(instance.value) >= EXPENSIVE
+            and instance.value.dtype.kind != "c"  # pairs are not worth the trouble
             and self._depends_on_row(instance)
         ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tarry.base.dtypes import Dtype, bool_, int32, uint8, uint16, uint32, uint64
+from tarry.base.dtypes import Dtype, bool_, complex64, float32, int32, uint8, uint16, uint32, uint64
 from tarry.base.shapes import Shape, contiguous_strides, normalize_axis, size_of
 from tarry.graph.array import array, wrap
 from tarry.loops.builder import Builder
@@ -12,6 +12,7 @@ from tarry.loops.ir import Instr
 from tarry.ops.arithmetic import add, multiply
 from tarry.ops.bitwise import bitwise_or, left_shift, right_shift
 from tarry.ops.comparison import not_equal
+from tarry.ops.complex_numbers import combine_parts, imag, real
 from tarry.ops.elementwise import ArrayLike, Elementwise, as_array, cast, constant, elementwise, require_array
 from tarry.ops.generators import iota
 from tarry.ops.indexed import gathered, scattered
@@ -211,6 +212,14 @@ def _bitcast(value: array, dtype: Dtype) -> array:
     if value.dtype is bool_:
         value = cast(value, uint8)
         return value if dtype is uint8 else _bitcast(value, dtype)
+    # A complex number is its real part, in the low bits, and its imaginary part.
+    if value.dtype is complex64:
+        low, high = [cast(_bitcast(part, uint32), uint64) for part in (real(value), imag(value))]
+        return _bitcast(bitwise_or(low, left_shift(high, 32)), dtype)
+    if dtype is complex64:
+        bits = _bitcast(value, uint64)
+        low, high = cast(bits, uint32), cast(right_shift(bits, 32), uint32)
+        return combine_parts(_bitcast(low, float32), _bitcast(high, float32))
     return elementwise(Bitcast(dtype), (value,), dtype)
 
 

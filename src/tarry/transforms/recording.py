@@ -6,7 +6,6 @@ them and the outputs. Every trace has sources of its own, so nested transforms o
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Sequence
 
 from tarry.graph.array import array, wrap
