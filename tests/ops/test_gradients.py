@@ -182,8 +182,10 @@ def test_gradient_through_a_cast_comes_back_in_the_primal_dtype() -> None:
     np.testing.assert_array_equal(to_numpy(mx, gradient), [1.5, -2.0, 0.25])
 
 
-def test_gradient_through_an_integer_cast_is_zero() -> None:
-    assert gradient_at(lambda x: x.astype(mx.int32).astype(mx.float32) * x, 2.5) == 2.0
+def test_gradients_pass_through_integer_casts_but_not_booleans() -> None:
+    """As in MLX: a cast hands the cotangent on, itself cast (2.5 becomes 2); a comparison does not."""
+    assert gradient_at(lambda x: x.astype(mx.int32).astype(mx.float32) * x, 2.5) == 4.0
+    assert gradient_at(lambda x: (x > 1.0).astype(mx.float32) * 3.5, 2.5) == 0.0
 
 
 def test_unused_inputs_have_zero_gradients() -> None:

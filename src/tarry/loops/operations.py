@@ -73,10 +73,11 @@ ELEMENTARY: dict[str, int] = {
 ELEMENTARY_BINARY: dict[str, int] = {"pow": 30, "atan2": 24, "logaddexp": 26}
 
 PURE: dict[str, Operation] = {row[0]: Operation(*row) for row in _TABLE}
+_REAL_ONLY = frozenset({"erf", "erfinv", "erfinv_mlx", "log_mlx", "atan2"})
 for _name, _cost in ELEMENTARY.items():
-    PURE[_name] = Operation(_name, 1, "same", "fc", _cost)
+    PURE[_name] = Operation(_name, 1, "same", "f" if _name in _REAL_ONLY else "fc", _cost)
 for _name, _cost in ELEMENTARY_BINARY.items():
-    PURE[_name] = Operation(_name, 2, "same", "fc", _cost)
+    PURE[_name] = Operation(_name, 2, "same", "f" if _name in _REAL_ONLY else "fc", _cost)
 
 # Operations with an attribute instead of, or beside, arguments.
 SPECIAL = frozenset({"const", "scalar", "size", "index", "load", "read", "libm"})
