@@ -1,4 +1,4 @@
-"""Settings shared by all tests: a private kernel cache, quiet plots, and one seed per test."""
+"""Settings shared by all tests: plots without a display, and one seed per test."""
 
 from __future__ import annotations
 
