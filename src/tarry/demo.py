@@ -89,7 +89,7 @@ def iterate_batches(
 def loss_and_hits(model: Network, images: mx.array, labels: mx.array) -> tuple[mx.array, mx.array]:
     """Mean cross-entropy, and how many images are classified correctly."""
     logits = model(images)
-    hits = mx.sum(mx.argmax(logits, axis=-1) == labels)
+    hits = mx.sum(mx.equal(mx.argmax(logits, axis=-1), labels))
     return nn.losses.cross_entropy(logits, labels, reduction="mean"), hits
 
 

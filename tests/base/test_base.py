@@ -138,6 +138,7 @@ def test_settings_name_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (settings.threads, settings.disk_cache) == (3, False)
 
 
-def test_user_location_is_outside_tarry() -> None:
-    where = errors.user_location()
-    assert where.rsplit(":", 1)[0].endswith("test_base.py")
+def test_the_users_call_is_outside_tarry() -> None:
+    call = errors.user_call()
+    assert call.where.rsplit(":", 1)[0].endswith("test_base.py")
+    assert call.name == "test_the_users_call_is_outside_tarry"

@@ -1,6 +1,6 @@
 """What fusion and lowering make of a few expressions, as text that people have read and found right.
 
-After a change that is meant: `pytest tests/compiler/test_golden.py --update-golden`, then read the difference.
+After a change that is meant: `pytest tests/compiler --update-golden`, then read the difference.
 """
 
 from __future__ import annotations
@@ -65,7 +65,9 @@ def test_sizes_never_enter_the_code(name: str) -> None:
 
 def test_targets_differ_in_width_only_where_they_should() -> None:
     function, arguments = CASES["chain"]
-    texts = {target: explain_levels(function, *arguments, target=target) for target in ("avx2", "avx512", "sse2")}
+    texts = {
+        target: explain_levels(function, *arguments, target=target) for target in ("avx2", "avx512", "sse2")
+    }
     assert len({levels["nest"] for levels in texts.values()}) == 1
     for target, lanes in (("avx2", 8), ("avx512", 16), ("sse2", 4)):
         assert f"<{lanes} x float>" in texts[target]["llvm"]

@@ -79,7 +79,9 @@ class Program:
         self.values.append((mx.array(np.asarray(values)), np.asarray(values, np.float64)))
 
     def step(self) -> None:
-        kind = self.draw("unary", "unary", "binary", "binary", "reduce", "spread", "view", "view", "join", "take")
+        kind = self.draw(
+            "unary", "unary", "binary", "binary", "reduce", "spread", "view", "view", "join", "take"
+        )
         x, reference = self.pick()
         found = getattr(self, kind)(x, reference)
         if found is None:

@@ -72,7 +72,9 @@ def test_checks_find_nothing(level: str) -> None:
 def test_bad_settings_are_refused() -> None:
     with pytest.raises(AssertionError, match=r"\[settings\] TARRY_THREADS must be at least 1, but it is 0"):
         run_program("import tarry.core", TARRY_THREADS="0")
-    with pytest.raises(AssertionError, match=r"\[settings\] TARRY_DEBUG must be an integer, but it is 'loud'"):
+    with pytest.raises(
+        AssertionError, match=r"\[settings\] TARRY_DEBUG must be an integer, but it is 'loud'"
+    ):
         run_program("import tarry.core", TARRY_DEBUG="loud")
     with pytest.raises(AssertionError, match=r"\[target\] TARRY_TARGET is 'vax'"):
         run_program("import tarry.core as mx; mx.eval(mx.ones(3) + 1)", TARRY_TARGET="vax")

@@ -69,6 +69,11 @@ def test_other_values_of_a_failed_evaluation_are_not_lost() -> None:
 
 def test_failure_with_int64_and_uint32_indices() -> None:
     x = mx.array([1.0, 2.0, 3.0])
-    for dtype, bad in ((mx.int64, 1 << 40), (mx.uint32, 4_000_000_000), (mx.uint8, 200), (mx.int64, -(1 << 40))):
+    for dtype, bad in (
+        (mx.int64, 1 << 40),
+        (mx.uint32, 4_000_000_000),
+        (mx.uint8, 200),
+        (mx.int64, -(1 << 40)),
+    ):
         with pytest.raises(IndexError, match=str(bad)):
             mx.eval(x[mx.array([0, bad], dtype=dtype)])

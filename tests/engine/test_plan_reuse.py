@@ -92,7 +92,9 @@ def test_other_scalars_compile_nothing(generator: np.random.Generator) -> None:
     mx.eval(scaled(0.5, 3))
     for factor, offset in ((0.25, 4), (1e-30, -7), (float("inf"), 0), (1.0, 1), (0.0, 0)):
         found: list[mx.array] = []
-        cost = cost_of(lambda f=factor, o=offset: found.append(scaled(f, o)) or found)  # type: ignore[misc]
+        cost = cost_of(
+            lambda f=factor, o=offset, r=found: r.append(scaled(f, o)) or r  # type: ignore[misc]
+        )
         assert cost.new == 0 and cost.built == 0 and cost.reused == 1
         expected = np.maximum(np.array(x) * np.float32(factor) + offset, -np.float32(factor))
         assert np.array_equal(np.array(found[0]), expected)

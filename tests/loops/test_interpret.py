@@ -234,7 +234,7 @@ REFERENCES: dict[str, Callable[[float], float]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("op", [op for op in ELEMENTARY if op not in ("acosh", "erfinv", "erfinv_mlx", "log_mlx")])
+@pytest.mark.parametrize("op", sorted(set(ELEMENTARY) - {"acosh", "erfinv", "erfinv_mlx", "log_mlx"}))
 def test_elementary_functions(op: str) -> None:
     for x in (0.125, 0.5, 0.75):
         expected = REFERENCES[op](x)

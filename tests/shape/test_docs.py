@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import doctest
 import re
 from pathlib import Path
 
@@ -100,7 +101,9 @@ def test_explain_reports_errors(
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [[], ["x", "--shape", "a"], ["x", "--shape", "-1"], ["x", "--dtype", "f"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["x", "--shape", "a"], ["x", "--shape", "-1"], ["x", "--dtype", "f"]]
+)
 def test_explain_refuses_bad_options(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         explain.main(arguments)
@@ -122,3 +125,10 @@ def test_explain_refuses_bad_pages(page: str, message: str) -> None:
     text = page if page == "no blocks" else f"{source}<!-- explain: {page} -->\n```text\n```\n"
     with pytest.raises(explain.ExplainError, match=re.escape(message)):
         explain.update_page(text)
+
+
+def test_examples_of_the_comparison_run() -> None:
+    found = doctest.testfile(
+        str(ROOT / "docs" / "beyond-mlx.md"), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE
+    )
+    assert found.attempted > 15 and found.failed == 0

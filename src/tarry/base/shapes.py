@@ -29,13 +29,13 @@ def contiguous_strides(shape: Sequence[int]) -> Shape:
 
 def is_contiguous(shape: Sequence[int], strides: Sequence[int]) -> bool:
     """Whether the strides are row-major; dimensions of extent 1 do not count, empty arrays always are."""
+    if 0 in shape:
+        return True
     expected = 1
     for axis in range(len(shape) - 1, -1, -1):
         extent = shape[axis]
         if extent == 1:
             continue
-        if extent == 0:
-            return True
         if strides[axis] != expected:
             return False
         expected *= extent

@@ -28,7 +28,6 @@ from tarry.ops.products import Matmul
 from tarry.ops.slices import SliceUpdate
 from tarry.ops.structure import Reduction
 
-
 # A kernel of more values than this takes LLVM too long.
 MOST_INSTANCES = 1024
 

@@ -500,8 +500,8 @@ class Plan:
             return
         value = self.checks[slot]
         node = nodes[value.node]
-        name = node.primitive.name if node.primitive is not None else "index"
-        where = f" (recorded at {node.location})" if node.location else ""
+        name = node.call.name if node.call is not None else "index"
+        where = f" (recorded at {node.call.where})" if node.call is not None else ""
         raise IndexError(
             f"[{name}] Index {index} is out of range for an axis of {extent} elements{where}."
         )

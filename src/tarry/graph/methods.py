@@ -160,36 +160,6 @@ class Methods(Arithmetic):
         """The variances."""
         return operators.var(self, axis, keepdims, ddof if correction is None else correction)
 
-    def cummax(
-        self, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: object = None
-    ) -> array:
-        """The largest elements so far."""
-        return operators.cummax(self, axis, reverse=reverse, inclusive=inclusive)
-
-    def cummin(
-        self, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: object = None
-    ) -> array:
-        """The smallest elements so far."""
-        return operators.cummin(self, axis, reverse=reverse, inclusive=inclusive)
-
-    def cumprod(
-        self, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: object = None
-    ) -> array:
-        """The products so far."""
-        return operators.cumprod(self, axis, reverse=reverse, inclusive=inclusive)
-
-    def cumsum(
-        self, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: object = None
-    ) -> array:
-        """The sums so far."""
-        return operators.cumsum(self, axis, reverse=reverse, inclusive=inclusive)
-
-    def logcumsumexp(
-        self, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: object = None
-    ) -> array:
-        """Logarithms of the sums of exponentials so far."""
-        return operators.logcumsumexp(self, axis, reverse=reverse, inclusive=inclusive)
-
     # shape
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tarry.base.dtypes import Dtype
+from tarry.base.errors import UserCall
 from tarry.base.shapes import Shape, contiguous_strides, is_contiguous
 from tarry.runtime.memory import Buffer
 
@@ -43,11 +44,11 @@ class Node:
     primitive   the operation, or None for a node that only holds values
     inputs      the nodes it reads; dropped once evaluated, unless a transform is tracing
     storage     the values once evaluated, else None
-    location    `file.py:12` of the user's program, for operations that can fail while running
+    call        what the user called and where, for operations that can fail while running
     Everything but `inputs` and `storage` never changes.
     """
 
-    __slots__ = ("__weakref__", "dtype", "inputs", "location", "primitive", "shape", "storage")
+    __slots__ = ("__weakref__", "call", "dtype", "inputs", "primitive", "shape", "storage")
 
     def __init__(
         self,
@@ -56,14 +57,14 @@ class Node:
         shape: Shape,
         dtype: Dtype,
         storage: Storage | None = None,
-        location: str | None = None,
+        call: UserCall | None = None,
     ) -> None:
         self.primitive = primitive
         self.inputs = inputs
         self.shape = shape
         self.dtype = dtype
         self.storage = storage
-        self.location = location
+        self.call = call
 
     def __repr__(self) -> str:
         name = self.primitive.name if self.primitive is not None else "Values"

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tarry.base.dtypes import bool_, int32
-from tarry.base.errors import user_location
+from tarry.base.errors import user_call
 from tarry.base.shapes import Shape, contiguous_strides, size_of
 from tarry.graph.array import array
 from tarry.graph.operators import operators
@@ -88,7 +88,7 @@ def gathered(
 ) -> array:
     """The values of `source` that the maps say, under `shape`."""
     primitive = Gather(source_map, index_axes)
-    return build_checked(primitive, (source, *indices), shape, source.dtype, user_location())
+    return build_checked(primitive, (source, *indices), shape, source.dtype, user_call())
 
 
 class Scatter(Primitive):
@@ -227,4 +227,4 @@ def scattered(
         mode = "max"
     primitive = Scatter(source_map, index_axes, mode)
     inputs = (base, cast(updates, base.dtype), *indices)
-    return build_checked(primitive, inputs, base.shape, base.dtype, user_location())
+    return build_checked(primitive, inputs, base.shape, base.dtype, user_call())

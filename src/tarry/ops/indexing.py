@@ -98,6 +98,8 @@ def _take_axis(parsed: ParsedIndex, axis: int, entry: Any, extent: int) -> None:
         parsed.extents[axis] = 1
         parsed.dropped.append(axis)
     else:
+        if entry.step == 0:
+            raise ValueError(f"[index] The step of a slice must not be 0, but {entry} has it.")
         start, stop, step = entry.indices(extent)
         parsed.starts[axis], parsed.strides[axis] = start, step
         parsed.extents[axis] = len(range(start, stop, step))

@@ -49,7 +49,9 @@ LEVELS = {
 # Assembly is long, and its beginning shows the style.
 SHOWN_ASSEMBLY_LINES = 80
 
-_BLOCK = re.compile(r"<!-- explain: (?P<request>[^\n]*?) -->\n```(?P<language>\w*)\n(?P<text>.*?)```\n", re.DOTALL)
+_BLOCK = re.compile(
+    r"<!-- explain: (?P<request>[^\n]*?) -->\n```(?P<language>\w*)\n(?P<text>.*?)```\n", re.DOTALL
+)
 
 
 class ExplainError(ValueError):

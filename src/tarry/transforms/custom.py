@@ -229,14 +229,14 @@ class custom_function:
 class _Entry:
     """One recorded operation; `inputs` are numbers of the program's inputs and, after them, of entries."""
 
-    __slots__ = ("dtype", "inputs", "location", "primitive", "shape")
+    __slots__ = ("call", "dtype", "inputs", "primitive", "shape")
 
     def __init__(self, node: Node, primitive: Primitive, inputs: tuple[int, ...]) -> None:
         self.primitive = primitive
         self.inputs = inputs
         self.shape = node.shape
         self.dtype = node.dtype
-        self.location = node.location
+        self.call = node.call
 
 
 class RecordedFunction:
@@ -256,7 +256,7 @@ class RecordedFunction:
         nodes = [value._node for value in inputs]
         for entry in self._entries:
             sources = tuple([nodes[number] for number in entry.inputs])
-            nodes.append(Node(entry.primitive, sources, entry.shape, entry.dtype, None, entry.location))
+            nodes.append(Node(entry.primitive, sources, entry.shape, entry.dtype, None, entry.call))
         return [wrap(nodes[number]) for number in self._outputs]
 
 
