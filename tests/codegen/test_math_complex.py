@@ -96,9 +96,9 @@ def test_logaddexp(generator):
 
 
 def test_functions_without_a_complex_meaning():
-    with pytest.raises(TypeError, match=r"\[erf\] does not take complex64"):
+    with pytest.raises(TypeError, match=r"\[erf\] does not take \(complex64\)"):
         operation("erf", [complex64])
-    with pytest.raises(TypeError, match=r"\[atan2\] does not take complex64"):
+    with pytest.raises(TypeError, match=r"\[atan2\] does not take \(complex64, complex64\)"):
         operation("atan2", [complex64, complex64])
 
 

@@ -6,6 +6,7 @@ in the end; what is not is dropped before evaluation, so that the compiler is fr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -47,24 +48,49 @@ BINARY: list[tuple[Any, Any]] = [
 ]
 
 
-class Program:
-    """Draws steps and keeps both sides of every value."""
+class Tape:
+    """Draws that can be given once more, so that a program can be run twice."""
 
-    def __init__(self, data: st.DataObject, integer: bool) -> None:
+    def __init__(self, data: st.DataObject) -> None:
         self.data = data
+        self.drawn: list[Any] = []
+        self.place = 0
+
+    def draw(self, strategy: st.SearchStrategy[Any]) -> Any:
+        if self.place == len(self.drawn):
+            self.drawn.append(self.data.draw(strategy))
+        self.place += 1
+        return self.drawn[self.place - 1]
+
+    def rewind(self) -> None:
+        self.place = 0
+
+
+class Program:
+    """Draws steps and keeps both sides of every value; `leaves` replace the first values of a second run."""
+
+    def __init__(self, tape: Tape, integer: bool, leaves: Sequence[mx.array] = ()) -> None:
+        self.tape = tape
         self.integer = integer
         self.values: list[Pair] = []
+        tape.rewind()
+        for number in range(self.draw(1, 2, 3)):
+            self.add_leaf()
+            if leaves:
+                self.values[number] = (leaves[number], self.values[number][1])
+        self.leaves = len(self.values)
+        for _ in range(1 + self.below(12)):
+            self.step()
 
     def draw(self, *choices: Any) -> Any:
-        return self.data.draw(st.sampled_from(choices))
+        return self.tape.draw(st.sampled_from(choices))
 
     def below(self, limit: int) -> int:
-        return self.data.draw(st.integers(0, limit - 1))
+        return self.tape.draw(st.integers(0, limit - 1))
 
     def pick(self) -> Pair:
         # The latest values make long chains, the others sharing.
-        back = self.data.draw(st.integers(1, min(3, len(self.values))))
-        return self.values[-back]
+        return self.values[-1 - self.below(min(3, len(self.values)))]
 
     def add_leaf(self) -> None:
         rank = self.below(4)
@@ -128,7 +154,7 @@ class Program:
             shape = self._factors(reference.size)
             return mx.reshape(x, shape), reference.reshape(shape)
         if kind == "transpose":
-            axes = tuple(self.data.draw(st.permutations(range(reference.ndim))))
+            axes = tuple(self.tape.draw(st.permutations(range(reference.ndim))))
             return (mx.transpose(x, axes), reference.transpose(axes)) if axes else None
         if kind == "broadcast":
             shape = (self.draw(1, 2, 3), *(self.draw(1, 4) if e == 1 else e for e in reference.shape))
@@ -183,12 +209,8 @@ class Program:
 
 
 def run(data: st.DataObject, integer: bool) -> None:
-    program = Program(data, integer)
-    for _ in range(data.draw(st.integers(1, 3))):
-        program.add_leaf()
-    for _ in range(data.draw(st.integers(1, 12))):
-        program.step()
-    count = data.draw(st.integers(1, 3))
+    program = Program(Tape(data), integer)
+    count = program.draw(1, 2, 3)
     wanted = {len(program.values) - 1} | {program.below(len(program.values)) for _ in range(count)}
     outputs = [program.values[number] for number in sorted(wanted)]
     del program
@@ -222,3 +244,23 @@ def test_float_programs(data: st.DataObject) -> None:
 def test_integer_programs(data: st.DataObject) -> None:
     with np.errstate(over="ignore"):
         run(data, integer=True)
+
+
+@settings(checked, max_examples=40)
+@given(st.data())
+def test_derivatives_agree(data: st.DataObject) -> None:
+    """The derivative along a direction is the same forward (jvp) and backward (vjp)."""
+    tape = Tape(data)
+    program = Program(tape, integer=False)
+    leaves = [value for value, _ in program.values[: program.leaves]]
+
+    def loss(*leaves: mx.array) -> mx.array:
+        values = Program(tape, False, leaves).values
+        return mx.sum(mx.tanh(values[-1][0])) + mx.sum(mx.sin(values[len(values) // 2][0]))
+
+    direction = [mx.cos(3.0 * leaf) for leaf in leaves]
+    forward = mx.jvp(loss, leaves, direction)[1][0].item()
+    gradients = mx.vjp(loss, leaves, [mx.array(1.0)])[1]
+    terms = [np.array(g * d, np.float64).ravel() for g, d in zip(gradients, direction)]
+    every = np.concatenate(terms)
+    assert np.isclose(forward, every.sum(), rtol=1e-3, atol=1e-3 + 1e-5 * np.abs(every).sum())

@@ -172,7 +172,7 @@ def test_wrong_indexes() -> None:
     for index in wrong:
         with pytest.raises(ValueError, match="index"):
             source[index]
-    with pytest.raises(ValueError, match="zero"):
+    with pytest.raises(ValueError, match="must not be 0"):
         source[::0]
     with pytest.raises(ValueError, match="Too many"):
         mx.array(1)[0]

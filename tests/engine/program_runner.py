@@ -16,7 +16,7 @@ from tarry.runtime.counters import counters
 
 
 class Cost:
-    """Differences of the counters: kernels `run` and `new` (compiled or loaded), plans `built` and `reused`."""
+    """Differences of the counters: kernels `run`, `new` (compiled or loaded); plans `built`, `reused`."""
 
     def __init__(self, before: dict[str, int | float], after: dict[str, int | float]) -> None:
         def gained(name: str) -> int:

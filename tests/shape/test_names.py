@@ -1,8 +1,8 @@
 """The public names are those of MLX, with its parameters.
 
 `mlx_names.json` was taken from MLX 0.32: for each module or class the names that Tarry offers so far, with
-their parameters: `_` for one that goes by position only, what follows `*` by keyword only; a list of lists for
-overloads, null where there is nothing to compare.
+their parameters: `_` for one that goes by position only, what follows `*` by keyword only; a list of lists
+for overloads, null where there is nothing to compare.
 """
 
 from __future__ import annotations
