@@ -10,10 +10,11 @@ llvmlite is imported on first use (60 ms), which keeps `import tarry.core` quick
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tarry.base.settings import settings
@@ -206,57 +207,100 @@ class Assembler:
         return machine
 
 
+class Module:
+    """LLVM text, the functions it exports, and numbers to keep with its object."""
+
+    __slots__ = ("names", "numbers", "text")
+
+    def __init__(self, text: str, names: Sequence[str], numbers: dict[str, int] | None = None) -> None:
+        self.text = text
+        self.names = tuple(names)
+        self.numbers = {} if numbers is None else numbers
+
+
+class LoadedModule:
+    """The addresses of a module's functions in this process, and its numbers."""
+
+    __slots__ = ("addresses", "numbers")
+
+    def __init__(self, addresses: dict[str, int], numbers: dict[str, int]) -> None:
+        self.addresses = addresses
+        self.numbers = numbers
+
+
 def compile_or_load(text: str, names: Sequence[str]) -> dict[str, int]:
     """The addresses of the functions of a module's text on this machine.
 
     A text this process has seen is loaded once; otherwise its object comes from the disk cache or from LLVM.
     Errors: AssemblyError, a RuntimeError, with the text in `text`.
     """
+    return make_or_load(text, lambda: Module(text, names), names).addresses
+
+
+def make_or_load(identity: str, make: Callable[[], Module], names: Sequence[str] = ()) -> LoadedModule:
+    """The module that `identity` stands for, together with Tarry's own version; `make` writes its text.
+
+    `make` is called only when neither this process nor the disk cache has the module. A cached module
+    without one of `names` is made anew.
+    """
     target = Target.host()
-    key = entry_key((str(EMITTER_VERSION), _versions(), *target.key, str(OPTIMIZATION_LEVEL), text))
-    # One thread at a time: a second one that needs the same text then finds it loaded.
+    versions = (str(EMITTER_VERSION), _source_version(), _versions())
+    key = entry_key((*versions, *target.key, str(OPTIMIZATION_LEVEL), identity))
+    # One thread at a time: a second one that needs the same module then finds it loaded.
     with _lock:
         known = _loaded.get(key)
-        if known is not None and all(name in known for name in names):
-            return {name: known[name] for name in names}
+        if known is not None and all(name in known.addresses for name in names):
+            return known
         cache = disk_cache()
         entry = cache.read(key) if cache is not None else None
-        addresses: dict[str, int] | None = None
+        module: LoadedModule | None = None
         if entry is not None and set(names) <= set(entry.names):
-            addresses = _load_entry(entry, names)
-        if addresses is None:
-            addresses = _compile(text, names, target, key, cache)
-        _loaded[key] = {**(known or {}), **addresses}
-        return addresses
+            module = _load_entry(entry)
+        if module is None:
+            module = _compile(make(), target, key, cache)
+        _loaded[key] = module
+        return module
 
 
-def _load_entry(entry: Entry, names: Sequence[str]) -> dict[str, int] | None:
+def _load_entry(entry: Entry) -> LoadedModule | None:
     """Load a stored object; None if the linker will not have it, which compiling afresh may cure."""
     try:
-        addresses = assembler.load(entry.object_bytes, names)
+        addresses = assembler.load(entry.object_bytes, entry.names)
     except AssemblyError:
         counters.cache_damaged += 1
         return None
     counters.kernels_loaded += 1
-    return addresses
+    return LoadedModule(addresses, entry.numbers)
 
 
-def _compile(
-    text: str, names: Sequence[str], target: Target, key: str, cache: ObjectCache | None
-) -> dict[str, int]:
+def _compile(module: Module, target: Target, key: str, cache: ObjectCache | None) -> LoadedModule:
     """Compile, load and store in the disk cache."""
     start = time.perf_counter()
-    object_bytes = assembler.assemble(text, target)
+    object_bytes = assembler.assemble(module.text, target)
     try:
-        addresses = assembler.load(object_bytes, names)
+        addresses = assembler.load(object_bytes, module.names)
     except AssemblyError as error:
-        error.text = text
+        error.text = module.text
         raise
     counters.compile_seconds += time.perf_counter() - start
     counters.kernels_compiled += 1
     if cache is not None:
-        cache.write(key, Entry(object_bytes, tuple(names)))
-    return addresses
+        cache.write(key, Entry(object_bytes, module.names, module.numbers))
+    return LoadedModule(addresses, module.numbers)
+
+
+@functools.cache
+def _source_version() -> str:
+    """The sizes and times of the files that write code: an edited one makes every entry another."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    parts = []
+    for folder in (here, os.path.join(os.path.dirname(here), "loops")):
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.endswith(".py"):
+                    status = entry.stat()
+                    parts.append(f"{entry.name}:{status.st_size}:{status.st_mtime_ns}")
+    return " ".join(sorted(parts))
 
 
 def _detect_host() -> Target:
@@ -315,5 +359,5 @@ def _llvm() -> Any:
 
 _binding: Any = None
 _llvmlite_version = ""
-_loaded: dict[str, dict[str, int]] = {}
+_loaded: dict[str, LoadedModule] = {}
 assembler = Assembler()

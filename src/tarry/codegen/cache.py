@@ -2,7 +2,9 @@
 
 One file per entry, named by its key (a hash of everything the object depends on):
 
-    magic | sha256 of what follows and of the key | lengths of names and object | names, one a line | object
+    magic | sha256 of what follows and of the key | lengths of lines and object | lines | object
+
+The lines are the names of functions, and `name=number` for what else the maker wants to know.
 
 A damaged entry, whatever the damage, is treated as missing and replaced. Files appear under their name only
 when complete, so any number of processes may share the directory. Objects are machine code: the directory
@@ -36,13 +38,16 @@ _WRITES_PER_PRUNE = 64
 
 
 class Entry:
-    """One compiled object and the names of the functions it exports."""
+    """One compiled object, the names of the functions it exports, and numbers that go with it."""
 
-    __slots__ = ("names", "object_bytes")
+    __slots__ = ("names", "numbers", "object_bytes")
 
-    def __init__(self, object_bytes: bytes, names: tuple[str, ...]) -> None:
+    def __init__(
+        self, object_bytes: bytes, names: tuple[str, ...], numbers: dict[str, int] | None = None
+    ) -> None:
         self.object_bytes = object_bytes
         self.names = names
+        self.numbers = {} if numbers is None else numbers
 
 
 class ObjectCache:
@@ -157,7 +162,8 @@ class ObjectCache:
 
 def encode(key: str, entry: Entry) -> bytes:
     """The bytes of an entry's file."""
-    names = "\n".join(entry.names).encode()
+    lines = [*entry.names, *(f"{name}={number}" for name, number in entry.numbers.items())]
+    names = "\n".join(lines).encode()
     body = _LENGTHS.pack(len(names), len(entry.object_bytes)) + names + entry.object_bytes
     return _MAGIC + hashlib.sha256(key.encode() + body).digest() + body
 
@@ -173,7 +179,13 @@ def decode(key: str, content: bytes) -> Entry | None:
     if len(body) != _LENGTHS.size + names_length + object_length:
         return None
     names_end = _LENGTHS.size + names_length
-    return Entry(body[names_end:], tuple(body[_LENGTHS.size : names_end].decode().split("\n")))
+    lines = body[_LENGTHS.size : names_end].decode().split("\n")
+    numbers = dict(line.split("=") for line in lines if "=" in line)
+    return Entry(
+        body[names_end:],
+        tuple(line for line in lines if "=" not in line),
+        {name: int(number) for name, number in numbers.items()},
+    )
 
 
 def entry_key(parts: tuple[str, ...]) -> str:

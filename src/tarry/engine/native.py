@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import sys
 import threading
 
 from tarry.base.settings import settings
-from tarry.codegen.assemble import Target, assembler, compile_or_load
-from tarry.codegen.emit import emit_kernel
-from tarry.codegen.expand import expand_kernel
+from tarry.codegen.assemble import Module, Target, compile_or_load, make_or_load
 from tarry.codegen.gemm import VARIANTS, GemmCode, GemmSpec, emit_gemm
 from tarry.codegen.native_pool import NATIVE_POOL_SYMBOLS, native_pool_text
 from tarry.loops.ir import Kernel
@@ -70,17 +66,18 @@ def native_kernel(kernel: Kernel) -> NativeKernel:
 
 
 def _compile(kernel: Kernel, text: str) -> NativeKernel:
-    target = Target.host()
-    kernel.name = "kernel_" + hashlib.sha256(text.encode()).hexdigest()[:12]
-    code = emit_kernel(expand_kernel(kernel, target), target)
+    def make() -> Module:
+        # Not needed when the kernel comes from the disk cache, and slow to import.
+        from tarry.codegen.kernels import kernel_module
+
+        return kernel_module(kernel, text)
+
     if settings.debug >= 4:
-        print(code.text, file=sys.stderr)
-    if settings.debug >= 5:
-        print(assembler.assembly_text(code.text, target), file=sys.stderr)
-    names = [code.name] if code.finish_name is None else [code.name, code.finish_name]
-    addresses = compile_or_load(code.text, names)
-    finish = 0 if code.finish_name is None else addresses[code.finish_name]
-    return NativeKernel(code.name, addresses[code.name], finish, code.partial_bytes)
+        make()  # prints the text, also of a kernel that is then loaded
+    module = make_or_load(text, make)
+    names = list(module.addresses)
+    finish = module.addresses[names[1]] if len(names) > 1 else 0
+    return NativeKernel(names[0], module.addresses[names[0]], finish, module.numbers["partial_bytes"])
 
 
 def native_product(dtype: str, variant: str) -> NativeProduct:
