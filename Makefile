@@ -13,6 +13,9 @@ test: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
+bench: $(VENV)/.bench
+	$(BIN)/python -m benchmarks
+
 $(VENV)/.created:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
@@ -24,6 +27,12 @@ $(VENV)/.demo: $(VENV)/.created pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.created pyproject.toml
 	$(BIN)/python -m pip install --quiet -e '.[demo,dev]'
+	touch $@
+
+# Peers are optional: one that cannot be installed is left out.
+$(VENV)/.bench: $(VENV)/.created pyproject.toml
+	$(BIN)/python -m pip install --quiet -e .
+	for peer in torch jax 'mlx[cpu]'; do $(BIN)/python -m pip install --quiet "$$peer" || true; done
 	touch $@
 
 clean:

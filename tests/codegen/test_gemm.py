@@ -11,9 +11,7 @@ import pytest
 
 from tarry.codegen.assemble import Target, assembler
 from tarry.codegen.gemm import VARIANTS, GemmCode, GemmProblem, GemmSpec, choose_variant, emit_gemm
-from tarry.codegen.gemm_builder import KernelBuilder, Values
 from tarry.codegen.gemm_pack import DEPTH
-from tarry.codegen.gemm_tile import Place
 
 DTYPES = {
     "float32": np.float32,
@@ -188,7 +186,7 @@ def test_layouts(dtype: str, sizes: tuple[int, int, int]) -> None:
 def test_direct_on_every_small_size(dtype: str) -> None:
     lanes = loaded(dtype, "direct").code.tile.lanes
     for m in range(4, 20):
-        for n in (lanes, lanes + 1, 2 * lanes - 1, 2 * lanes, 2 * lanes + 1, 5 * lanes - 1):
+        for n in (2 * lanes, 2 * lanes + 1, 3 * lanes, 4 * lanes - 1, 5 * lanes - 1):
             k = (m * n) % 11
             check(
                 dtype,
@@ -222,7 +220,7 @@ def test_batches(dtype: str) -> None:
             check(dtype, a, b)
             check(dtype, a, b, "packed")
             check(dtype, a[..., ::-1, :], b.swapaxes(-1, -2).copy().swapaxes(-1, -2))
-            if dtype != "complex64" and m >= 4 and n >= loaded(dtype, "direct").code.tile.lanes:
+            if dtype != "complex64" and m >= 4 and n >= loaded(dtype, "direct").code.tile.columns:
                 check(dtype, a, b, "direct")
 
 
@@ -343,33 +341,49 @@ def test_other_machines_assemble(target_name: str) -> None:
         assert assembler.assemble(emit_gemm(GemmSpec("bfloat16"), target, variant).text, target)
 
 
-def double_plus_place(build: KernelBuilder, values: Values, place: Place) -> Values:
-    """2 * sum + 100 * row + column of the first lane's column: shows that the place is right."""
-    position = build.add(build.multiply(place.row, 100), place.column)
-    number = build.value(f"sitofp i64 {position} to float")
-    kind = build.accumulator_vector(place.lanes)
-    doubled = build.value(f"fmul {kind} {values[0]}, {build.splat('2.0', place.lanes)}")
-    shift = build.splat(number, place.lanes)
-    if place.lanes > 1:
-        steps = ", ".join(f"float {float(lane)}" for lane in range(place.lanes))
-        shift = build.value(f"fadd {kind} {shift}, <{steps}>")
-    return [build.value(f"fadd {kind} {doubled}, {shift}")]
+@pytest.mark.parametrize("variant", ["packed", "direct"])
+@pytest.mark.parametrize("chunks", [1, 5])
+def test_epilogue(variant: str, chunks: int) -> None:
+    """Every element of C is visited once, finished, at the right place, with the arguments that follow."""
+    batch, m, n, k = 2, 13, 37, 2 * DEPTH + 3
+    a, b = random_matrix("float32", (batch, m, k), 1), random_matrix("float32", (batch, k, n), 2)
+    c = np.zeros((batch, m, n), np.float32)
+
+    def double_plus_place(table: int, chunk: int, of: int) -> None:
+        rows, columns, row, column, given = (ctypes.c_int64 * 5).from_address(table)
+        assert (given, chunk, of) == (99, 0, 1)
+        piece = c.reshape(batch * m, n)[row : row + rows, column : column + columns]
+        places = 100 * np.arange(row, row + rows)[:, None] + np.arange(column, column + columns)
+        piece[...] = 2 * piece + places
+
+    function = Kernel(double_plus_place)
+    kernel, problem = loaded("float32", variant), make_problem(a, b)
+    scratch = np.zeros(kernel.code.scratch_bytes(problem)[0] + 64, np.uint8)
+    slots = problem.slots(
+        kernel.code.blocks(problem), a.ctypes.data, b.ctypes.data, c.ctypes.data, scratch.ctypes.data
+    )
+    slots[-2:] = [ctypes.cast(function, ctypes.c_void_p).value or 0, 5]
+    table = (ctypes.c_int64 * (len(slots) + 5))(*slots, 0, 0, 0, 0, 99)
+    for native in kernel.functions[:-1]:
+        native(table, 0, 1)
+    for chunk in range(chunks):
+        kernel.functions[-1](table, chunk, chunks)
+    places = 100 * np.arange(batch * m).reshape(batch, m, 1) + np.arange(n)
+    assert np.allclose(c, 2 * (wide(a) @ wide(b)) + places, rtol=1e-5, atol=1e-3)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_epilogue(variant: str) -> None:
-    m, n, k = 7, 37, 2 * DEPTH + 3
-    a = random_matrix("float32", (m, k), 1)
-    b = random_matrix("float32", (k, n), 2)
-    if variant == "rows":
-        b = np.ascontiguousarray(b.T).T
-    problem = make_problem(a, b)
-    c = np.zeros((m, n), np.float32)
-    kernel = Loaded(GemmSpec("float32", double_plus_place), Target.host(), variant)
-    _loaded["epilogue", variant] = kernel
-    kernel.run(problem, a, b, c.ctypes.data)
-    expected = 2 * (wide(a) @ wide(b)) + 100 * np.arange(m)[:, None] + np.arange(n)
-    assert np.allclose(c, expected, rtol=1e-5, atol=1e-3)
+@pytest.mark.parametrize("dtype", [dtype for dtype in DTYPES if dtype != "complex64"])
+def test_parts_of_k(dtype: str) -> None:
+    """Few columns and a long k: the parts are added up in order, whatever the number of chunks."""
+    for m, n, k in [(1, 40, 9000), (3, 21, 20000), (8, 70, 5000)]:
+        a, b = random_matrix(dtype, (m, k), m), random_matrix(dtype, (k, n), n)
+        transposed = np.ascontiguousarray(b.T).T
+        for variant, right in (("columns", b), ("rows", transposed)):
+            code = loaded(dtype, variant).code
+            assert code.blocks(make_problem(a, right))[2] < k
+            check(dtype, a, right, variant)
+    pair = random_matrix(dtype, (2, 1, 30000), 1)
+    check(dtype, pair, random_matrix(dtype, (2, 30000, 2), 2), "columns")
 
 
 def test_rules_depend_on_sizes_alone() -> None:

@@ -23,12 +23,15 @@ from tarry.codegen.emit_analysis import (
     declared,
     fused_products,
     is_ascending,
+    is_light,
+    is_short,
     read_of,
 )
 from tarry.codegen.emit_arithmetic import Arithmetic
 from tarry.codegen.emit_effects import Effects, negated
-from tarry.codegen.emit_loops import Loops, component_types
+from tarry.codegen.emit_loops import SUM_BLOCK, Loops, component_types
 from tarry.codegen.emit_memory import Lanes, Memory, Position, prefix_mask
+from tarry.codegen.emit_transpose import block_size, transposed_loads
 from tarry.codegen.emit_writer import Module, Operand, Writer, integer, literal
 from tarry.loops.ir import (
     Accumulator,
@@ -49,6 +52,8 @@ from tarry.loops.ir import (
 
 # Chunks of a vector loop start at multiples of this, so that only the last has a tail.
 CHUNK_ALIGNMENT = 64
+# Rows of a short, light loop inside a vector loop that are written out one after the other.
+UNROLLED_ROWS = 8
 
 
 class KernelCode:
@@ -404,10 +409,46 @@ class Emitter:
         if loop.vector and self.memory.lanes is None:
             self._vector_loop(loop, start, end, carried)
             return
-        frame = self.loops.open_loop(start, end, 1, carried)
+        lanes = self.memory.lanes
+        if lanes is not None and lanes.mask is None:
+            loads = transposed_loads(loop, lanes.variable, self.live)
+            if loads:
+                size = block_size(loads, lanes.count, self.target.vector_bits)
+                start = self._blocks(loop, start, end, carried, loads, size)
+            elif is_short(loop, SUM_BLOCK) and is_light(loop, self.live):
+                start = self._blocks(loop, start, end, carried, [], UNROLLED_ROWS)
+        frame = self.loops.open_loop(start, end, 1, carried, short=is_short(loop, SUM_BLOCK))
         self.memory.variables[id(loop.var)] = frame.variable
         self.statements(loop.body)
         self.loops.close_loop(frame)
+
+    def _blocks(
+        self,
+        loop: Loop,
+        start: Operand,
+        end: Operand,
+        carried: list[Accumulator],
+        loads: list[Instr],
+        size: int,
+    ) -> Operand:
+        """Whole blocks of iterations of a serial loop, with `loads` transposed; returns where they end."""
+        writer, memory = self.writer, self.memory
+        count = end if start.constant else writer.binary("sub", end, start)
+        blocks_end = writer.add(start, writer.binary("and", count, integer(-size)))
+        short = is_short(loop, SUM_BLOCK * size)
+        frame = self.loops.open_loop(start, blocks_end, size, carried, short=short)
+        memory.variables[id(loop.var)] = frame.variable
+        for statement in loop.body:
+            if isinstance(statement, Instr) and statement.op == "index" and id(statement) in self.live:
+                self._instr(statement)
+        loaded = {id(instr): memory.transposed_load(instr, size) for instr in loads}
+        for number in range(size):
+            memory.variables[id(loop.var)] = writer.add(frame.variable, integer(number))
+            memory.preloaded = {key: vectors[number] for key, vectors in loaded.items()}
+            self.statements(loop.body)
+        memory.preloaded = {}
+        self.loops.close_loop(frame)
+        return blocks_end
 
     def _vector_loop(self, loop: Loop, start: Operand, end: Operand, carried: list[Accumulator]) -> None:
         """A full-width main loop, a masked tail, and the horizontal combination."""

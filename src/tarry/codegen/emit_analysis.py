@@ -23,6 +23,8 @@ from tarry.loops.operations import cost_of
 # A vector body up to this cost (in additions) is emitted four, or two, vectors wide.
 LIGHT_COST = 12
 MEDIUM_COST = 40
+# A loop known to be this short stays in cache whatever it walks along.
+MOST_SHORT = 64
 
 
 def operands_of(statement: Statement) -> list[Instr]:
@@ -131,6 +133,23 @@ def fused_products(statements: Sequence[Statement]) -> set[int]:
     return {id(value) for value in candidates if uses[id(value)] == 1}
 
 
+def is_short(loop: Loop, most: int) -> bool:
+    """Whether a loop never has more iterations than that: its extent is a minimum with a number."""
+    extent = loop.extent
+    if not isinstance(extent, Instr) or extent.op != "min":
+        return False
+    bounds = [arg.attribute for arg in extent.args if arg.op == "const"]
+    return any(isinstance(bound, int) and bound <= most for bound in bounds)
+
+
+def is_light(loop: Loop, live: set[int]) -> bool:
+    """Whether a body is a few operations, which its loop would cost as much as."""
+    statements = [s for s in loop.body if id(s) in live and not _is_free(s)]
+    if any(isinstance(s, (Loop, Check)) for s in statements):
+        return False
+    return sum(cost_of(s.op) if isinstance(s, Instr) else 1 for s in statements) <= LIGHT_COST // 2
+
+
 def is_ascending(update: Update) -> bool:
     """Whether an argmax or argmin sees positions in ascending order: a sum of loop variables with positive
     coefficients (parameters in positions are sizes)."""
@@ -142,9 +161,19 @@ def is_ascending(update: Update) -> bool:
     linear = position.attribute
     if position.op != "index" or not isinstance(linear, Linear):
         return False
-    return all(
-        isinstance(factor, LoopVar) and coefficient.multiplier > 0 for factor, coefficient in linear.terms
-    )
+    return _is_increasing(linear)
+
+
+def _is_increasing(linear: Linear) -> bool:
+    for factor, coefficient in linear.terms:
+        if coefficient.multiplier <= 0:
+            return False
+        if isinstance(factor, Instr):
+            if factor.op != "index" or not isinstance(factor.attribute, Linear):
+                return False
+            if not _is_increasing(factor.attribute):
+                return False
+    return True
 
 
 class LaneChoice:
@@ -165,16 +194,17 @@ def choose_lanes(loop: Loop, live: set[int], target: Target) -> LaneChoice:
     for statement in statements:
         widest = max(widest, _element_size(statement))
     lanes = max(2, target.vector_bits // (8 * widest))
-    cost = sum(cost_of(s.op) if isinstance(s, Instr) else 1 for s in statements)
+    cost = sum(cost_of(s.op) if isinstance(s, Instr) else 1 for s in statements if not _is_free(s))
     registers = 32 if target.vector_bits >= 512 or target.architecture == "aarch64" else 16
     accumulators = carried_by(loop, live) + [s.accumulator for s in statements if isinstance(s, Declare)]
     pressure = _pressure(statements) + sum(len(accumulator.dtypes) for accumulator in accumulators)
     unroll = 4 if cost <= LIGHT_COST else 2 if cost <= MEDIUM_COST else 1
-    if pressure <= 2 and any(isinstance(s, Loop) for s in statements):
+    if pressure <= 2 and any(isinstance(s, Loop) and not is_short(s, MOST_SHORT) for s in statements):
         unroll = 8  # a walk down columns should take whole cache lines on its way
     while 4 >= unroll > 1 and unroll * pressure > registers - 2:
         unroll //= 2
-    if any(_is_irregular(s, loop.var) for s in statements):
+    inside = [s.var for s in statements if isinstance(s, Loop)]
+    if any(_is_irregular(s, loop.var, inside) for s in statements):
         unroll = 1  # lane by lane accesses: wider bodies are only longer
     return LaneChoice(lanes, unroll, f"i{8 * widest}")
 
@@ -210,8 +240,57 @@ def _pressure(statements: Sequence[Statement]) -> int:
     return most
 
 
-def _is_irregular(statement: Statement, variable: LoopVar) -> bool:
-    """Whether a statement accesses memory lane by lane."""
+def regular_step(position: Linear, variable: LoopVar) -> tuple[int, bool] | None:
+    """How a position moves with a loop variable: a constant, and whether a parameter comes in as well.
+
+    None when it moves in a way that is not linear: through a value computed from the variable.
+    """
+    step, has_param = 0, False
+    for factor, coefficient in position.terms:
+        if factor is variable:
+            inner: tuple[int, bool] | None = (1, False)
+        elif isinstance(factor, Instr):
+            inner = _value_step(factor, variable)
+        else:
+            continue
+        if inner is None:
+            return None
+        if coefficient.param is not None:
+            has_param |= inner != (0, False)
+        else:
+            step += inner[0] * coefficient.multiplier
+            has_param |= inner[1]
+    return step, has_param
+
+
+def _value_step(value: Instr, variable: LoopVar) -> tuple[int, bool] | None:
+    if value.op == "index" and isinstance(value.attribute, Linear):
+        return regular_step(value.attribute, variable)
+    return None if _depends_on(value, variable) else (0, False)
+
+
+def is_transposed(instr: Instr, variable: LoopVar, lane_variable: LoopVar) -> bool:
+    """Whether an instruction is a plain load, contiguous along `variable` and strided along the lanes."""
+    access = instr.attribute
+    if instr.op != "load" or instr.args or not isinstance(access, Access):
+        return False
+    if access.buffer.mode != "in" or instr.dtype is not access.buffer.dtype or instr.dtype.kind == "c":
+        return False
+    along, across = regular_step(access.position, variable), regular_step(access.position, lane_variable)
+    if along != (1, False) or across is None:
+        return False
+    return across[1] or abs(across[0]) > 1
+
+
+def _is_free(statement: Statement) -> bool:
+    """Whether a statement costs nothing of its own in a vector body."""
+    return isinstance(statement, Instr) and statement.op in ("const", "index", "size", "scalar")
+
+
+def _is_irregular(statement: Statement, variable: LoopVar, inside: Sequence[LoopVar]) -> bool:
+    """Whether a statement accesses memory lane by lane; `inside` are the loops in the vector loop."""
+    if isinstance(statement, Instr) and any(is_transposed(statement, loop, variable) for loop in inside):
+        return False
     access = statement.access if isinstance(statement, Store) else None
     if isinstance(statement, Instr):
         if statement.op == "libm":
@@ -220,17 +299,11 @@ def _is_irregular(statement: Statement, variable: LoopVar) -> bool:
             access = statement.attribute if isinstance(statement.attribute, Access) else None
     if access is None:
         return False
-    step = 0
-    for factor, coefficient in access.position.terms:
-        if factor is variable:
-            if coefficient.param is not None:
-                return True
-            step += coefficient.multiplier
-        elif isinstance(factor, Instr) and _depends_on(factor, variable):
-            return True
-    if abs(step) == 2 and access.buffer.dtype.kind == "c":
-        return False
-    return abs(step) > 1
+    found = regular_step(access.position, variable)
+    if found is None or found[1]:
+        return True
+    step = abs(found[0])
+    return step > 1 and not (step == 2 and access.buffer.dtype.kind == "c")
 
 
 def _depends_on(value: Instr, variable: LoopVar) -> bool:

@@ -155,16 +155,25 @@ class Loops:
     # loops
 
     def open_loop(
-        self, start: Operand, end: Operand, step: int, accumulators: list[Accumulator], once: bool = False
+        self,
+        start: Operand,
+        end: Operand,
+        step: int,
+        accumulators: list[Accumulator],
+        once: bool = False,
+        short: bool = False,
     ) -> LoopFrame:
-        """Enters `for variable in start, start+step, ... while < end`, at most one iteration if `once`."""
+        """Enters `for variable in start, start+step, ... while < end`.
+
+        At most one iteration if `once`, at most SUM_BLOCK if `short`: sums then need no blocks.
+        """
         writer = self.writer
         before, inner, exit_block = writer.here, writer.new_block("loop"), writer.new_block("done")
         frame = LoopFrame(before, inner, exit_block, end, step, accumulators)
         frame.once = once
         frame.initial = [self.current[id(accumulator)] for accumulator in accumulators]
         any_iteration = writer.binary("icmp slt", start, end, "i1")
-        blocked = not once and any(is_float_sum(accumulator) for accumulator in accumulators)
+        blocked = not once and not short and any(is_float_sum(accumulator) for accumulator in accumulators)
         frame.outer = writer.new_block("block") if blocked else None
         writer.branch_if(any_iteration, frame.outer or inner, exit_block)
         writer.push(frame.outer or inner)

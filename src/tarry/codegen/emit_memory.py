@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from tarry.base.dtypes import Dtype, float32
 from tarry.codegen.assemble import Target
+from tarry.codegen.emit_transpose import transpose
 from tarry.codegen.emit_writer import Operand, Writer, integer, memory_type, register_type, type_suffix
 from tarry.loops.ir import (
     Access,
@@ -72,6 +73,8 @@ class Memory:
         self.values: dict[int, Operand | Position] = {}
         self.variables: dict[int, Operand] = {}
         self.lanes: Lanes | None = None
+        # Loads whose values are there already, by the ids of their instructions.
+        self.preloaded: dict[int, Operand] = {}
         self._sink: Operand | None = None
 
     # parameters
@@ -217,6 +220,9 @@ class Memory:
 
     def load(self, instr: Instr, guard: Operand | None) -> Operand:
         """The value of a load; zero where the guard is false."""
+        found = self.preloaded.get(id(instr))
+        if found is not None:
+            return found
         access = instr.attribute
         assert isinstance(access, Access)
         position = self.position(access.position)
@@ -305,6 +311,15 @@ class Memory:
             text = f"insertelement {full} {result.text}, {item.typed}, i64 {lane}"
             result = writer.value(element, lanes, text)
         return result
+
+    def transposed_load(self, instr: Instr, count: int) -> list[Operand]:
+        """The values of a load in `count` consecutive iterations of the loop along which it is contiguous."""
+        access = instr.attribute
+        assert isinstance(access, Access)
+        element = memory_type(instr.dtype)
+        pointers = self._strided_pointers(access.buffer, self.position(access.position), element)
+        rows = [self._contiguous_load(pointer, element, count, None, None) for pointer in pointers]
+        return [self._from_memory(value, instr.dtype) for value in transpose(self.writer, rows)]
 
     def _lane_pointers(
         self, buffer: BufferParam, position: Position, element: str, mask: Operand | None, spare: Operand

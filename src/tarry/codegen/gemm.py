@@ -13,6 +13,7 @@ variants, each good for a structure; `choose_variant` picks one from the sizes a
     code = emit_gemm(spec, target, variant)
     # assemble code.text; for each step call symbol(table of problem.slots(...), chunk, step.chunks(problem))
 
+"packed" and "direct" can call an epilogue on pieces of C as they are finished (`EpilogueCall`).
 Every result has the same bits for any number of chunks. After the blocking of Goto and van de Geijn,
 "Anatomy of high-performance matrix multiplication" (2008), and Van Zee and van de Geijn, "BLIS" (2015).
 """
@@ -20,8 +21,8 @@ Every result has the same bits for any number of chunks. After the blocking of G
 from tarry.codegen.gemm_builder import ELEMENTS, KernelBuilder, VectorTarget
 from tarry.codegen.gemm_pack import DEPTH, MOST_BLOCK_ROWS, SliverPacker
 from tarry.codegen.gemm_problem import GemmProblem
-from tarry.codegen.gemm_strip import MOST_ROWS, STRIP_BYTES, ColumnSums, RowDots
-from tarry.codegen.gemm_tile import DirectMultiply, Epilogue, PackedMultiply
+from tarry.codegen.gemm_strip import MOST_ROWS, STRIP_BYTES, ColumnSums, PartialSums, RowDots
+from tarry.codegen.gemm_tile import DirectMultiply, PackedMultiply
 
 __all__ = ["VARIANTS", "GemmCode", "GemmProblem", "GemmSpec", "GemmStep", "choose_variant", "emit_gemm"]
 
@@ -29,23 +30,18 @@ VARIANTS = ("packed", "direct", "rows", "columns")
 
 CHUNK_PRODUCTS = 1 << 16  # multiplications worth a chunk: about one microsecond
 MOST_CHUNKS = 256
+LEAST_ITEMS = 8  # where there are fewer strips of C, k is cut into parts
 SMALL_B = 1 << 15  # elements of B that stay in the cache, so that packing them does not pay
 
 
 class GemmSpec:
-    """What a kernel computes: the dtype, and an optional epilogue.
+    """What a kernel computes: the dtype. Raises ValueError for a dtype without a kernel."""
 
-    `epilogue(builder, values, place)` writes instructions on the finished sums before they are rounded and
-    stored and returns the new values; it may load only at `place`. Raises ValueError for a dtype without a
-    kernel.
-    """
-
-    def __init__(self, dtype: str, epilogue: Epilogue | None = None) -> None:
+    def __init__(self, dtype: str) -> None:
         if dtype not in ELEMENTS:
             raise ValueError(f"[matmul] Expected a dtype of {', '.join(ELEMENTS)}, got {dtype}.")
         self.dtype = dtype
         self.element = ELEMENTS[dtype]
-        self.epilogue = epilogue
 
 
 class TileShape:
@@ -100,29 +96,44 @@ class GemmCode:
         self.tile = TileShape(spec, target)
         self.pack_symbol = f"{prefix}_pack"
         self.multiply_symbol = f"{prefix}_{variant}"
-        symbols = [self.multiply_symbol] if variant != "packed" else [self.pack_symbol, self.multiply_symbol]
+        self.combine_symbol = f"{prefix}_{variant}_combine"
+        self.splits_depth = variant in ("rows", "columns")
+        self.sums_in_result = variant == "packed" and not spec.element.narrow  # `partial` is the same as `c`
+        symbols = [self.multiply_symbol]
+        if variant == "packed":
+            symbols.insert(0, self.pack_symbol)
+        elif self.splits_depth:
+            symbols.append(self.combine_symbol)
         self.steps = [GemmStep(self, symbol) for symbol in symbols]
+        self.calls_epilogue = variant in ("packed", "direct")
         self.text = ""
 
     @property
     def symbols(self) -> list[str]:
         return [step.symbol for step in self.steps]
 
-    def blocks(self, problem: GemmProblem) -> tuple[int, int]:
-        """The slots row_block and column_block for these sizes."""
+    def blocks(self, problem: GemmProblem) -> tuple[int, int, int]:
+        """The slots row_block, column_block and depth_block for these sizes."""
         if self.variant == "packed":
-            return self.packed_blocks(problem)
-        columns = max(1, problem.n)
+            return (*self.packed_blocks(problem), DEPTH)
+        columns, depth = max(1, problem.n), max(1, problem.k)
         if self.variant == "direct":
             row_products = max(1, problem.n * problem.k)
-            return max(self.tile.direct_heights[0], -(-CHUNK_PRODUCTS // row_products)), columns
+            return max(self.tile.direct_heights[0], -(-CHUNK_PRODUCTS // row_products)), columns, depth
         if self.variant == "columns":
-            # A quarter of the matrix for each item keeps several threads busy.
+            # Whole rows of B stream from memory faster than pieces; threads share k instead.
             most = STRIP_BYTES // self.spec.element.accumulator_bytes // max(1, problem.m)
-            strip = min(most, max(512, problem.n // 4))
-            return max(1, problem.m), max(1, strip // self.tile.lanes) * self.tile.lanes
-        column_products = max(1, problem.m * problem.k)
-        return max(1, problem.m), round_up(max(48, CHUNK_PRODUCTS // 2 // column_products), 48)
+            strip = round_up(min(most, columns), self.tile.lanes)
+            strip = min(strip, most // self.tile.lanes * self.tile.lanes)
+        else:
+            column_products = max(1, problem.m * problem.k)
+            strip = round_up(max(48, CHUNK_PRODUCTS // 2 // column_products), 48)
+        items = problem.batch * -(-columns // strip)
+        products = problem.batch * problem.m * problem.n * problem.k
+        parts = 1
+        if 0 < items < LEAST_ITEMS:
+            parts = max(1, min(-(-LEAST_ITEMS // items), products // (2 * CHUNK_PRODUCTS), depth // 256))
+        return max(1, problem.m), strip, even_block(depth, -(-depth // parts), 64) if parts > 1 else depth
 
     def packed_blocks(self, problem: GemmProblem) -> tuple[int, int]:
         height, columns = self.tile.heights[0], self.tile.columns
@@ -134,7 +145,8 @@ class GemmCode:
             products = problem.batch * problem.m * problem.n * problem.k
             if items >= 16 or products < 8 * CHUNK_PRODUCTS * max(1, items):
                 return row_block, column_block
-            if row_block >= 4 * height and row_block * 4 >= column_block:
+            # Wide blocks pack A less often, and low ones cost little: B comes from the second cache.
+            if row_block >= 6 * height:
                 row_block = even_block(problem.m, row_block // 2, height)
             elif column_block >= 8 * columns:
                 column_block = even_block(problem.n, column_block // 2, columns)
@@ -142,7 +154,9 @@ class GemmCode:
                 return row_block, column_block
 
     def step_chunks(self, symbol: str, problem: GemmProblem) -> int:
-        row_block, column_block = self.blocks(problem)
+        row_block, column_block, depth_block = self.blocks(problem)
+        if symbol == self.combine_symbol:
+            return max(1, min(problem.batch * problem.m, problem.m * problem.n // CHUNK_PRODUCTS))
         if symbol == self.pack_symbol:
             items = problem.b_matrices * -(-problem.n // self.tile.columns)
             work = (
@@ -153,14 +167,20 @@ class GemmCode:
             if self.variant == "direct":
                 row_blocks = max(1, problem.m // row_block)
             items = problem.batch * row_blocks * -(-problem.n // column_block)
+            if self.splits_depth:
+                items *= -(-problem.k // depth_block)
             work = problem.batch * problem.m * problem.n * problem.k
         return max(1, min(items, work // CHUNK_PRODUCTS, MOST_CHUNKS))
 
     def scratch_bytes(self, problem: GemmProblem) -> tuple[int, int]:
         """Bytes behind the slots `packed` and `partial` (0 where the slot is not used)."""
+        element = self.spec.element
+        if self.splits_depth:
+            parts = -(-problem.k // self.blocks(problem)[2])
+            size = parts * problem.batch * problem.m * problem.n * element.cell_bytes
+            return 0, size if parts > 1 else 0
         if self.variant != "packed":
             return 0, 0
-        element = self.spec.element
         slivers = round_up(problem.n, self.tile.columns)
         packed = problem.b_matrices * slivers * problem.k * element.cell_bytes
         blocked = element.narrow and problem.k > DEPTH
@@ -180,32 +200,32 @@ def emit_gemm(
         raise ValueError(f"[matmul] complex64 has only the variant packed, got {variant}.")
     code = GemmCode(spec, target, variant, prefix)
     builders = [KernelBuilder(symbol, spec.element, target) for symbol in code.symbols]
-    build = builders[-1]
+    build = builders[code.symbols.index(code.multiply_symbol)]
     tile = code.tile
     if variant == "packed":
         SliverPacker(builders[0], tile.columns).emit()
-        PackedMultiply(build, tile.heights, tile.width, spec.epilogue).emit()
+        PackedMultiply(build, tile.heights, tile.width).emit()
     elif variant == "direct":
-        DirectMultiply(build, tile.direct_heights, tile.width, spec.epilogue).emit()
+        DirectMultiply(build, tile.direct_heights, tile.width).emit()
     elif variant == "rows":
-        RowDots(build, spec.epilogue).emit()
+        RowDots(build).emit()
     else:
-        ColumnSums(build, spec.epilogue).emit()
+        ColumnSums(build).emit()
+    if code.splits_depth:
+        PartialSums(builders[1], build.lanes if variant == "columns" else 1).emit()
     declarations = sorted(set().union(*(builder.declarations for builder in builders)))
     code.text = "\n".join([builder.finish() for builder in builders] + declarations) + "\n"
     return code
 
 
 def choose_variant(problem: GemmProblem, spec: GemmSpec, target: VectorTarget) -> tuple[str, GemmProblem]:
-    """The variant for these sizes and strides, and the problem to give it (batch folded or operands swapped).
-
-    Operands are never swapped where the spec has an epilogue, whose places are those of C.
-    """
+    """The variant for these sizes and strides, and the problem for it: batch folded, or operands swapped."""
     problem = problem.folded()
     if spec.element.components == 2:
         return "packed", problem
-    lanes = TileShape(spec, target).lanes
-    candidates = [problem] if spec.epilogue is not None else [problem, problem.swapped()]
+    tile = TileShape(spec, target)
+    lanes = tile.lanes
+    candidates = [problem, problem.swapped()]
     for candidate in candidates:
         if candidate.m > MOST_ROWS or candidate.m > candidate.n:
             continue
@@ -213,7 +233,7 @@ def choose_variant(problem: GemmProblem, spec: GemmSpec, target: VectorTarget) -
             return "rows", candidate
     size = problem.k * problem.n
     small = size <= SMALL_B or (problem.m <= MOST_ROWS and size <= 2 * SMALL_B)
-    fits = problem.m >= 4 and problem.n >= lanes and problem.b_strides[1] == 1
+    fits = problem.m >= 4 and problem.n >= tile.columns and problem.b_strides[1] == 1
     if fits and small and (problem.a_strides[1] == 1 or problem.m * problem.k <= SMALL_B):
         return "direct", problem
     for candidate in candidates:

@@ -317,6 +317,11 @@ class KernelBuilder:
             rounded = self.round_half(values[0], lanes)
         self.statement(f"store {kind} {rounded}, ptr {pointer}, align 2")
 
+    def prefetch(self, pointer: str) -> None:
+        """Ask for the cache line at an address, into the second cache; any address is safe."""
+        self.declarations.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        self.statement(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 0, i32 2, i32 1)")
+
     # Conversions by integer instructions
 
     def constant(self, value: int, kind: str, lanes: int) -> str:

@@ -5,13 +5,16 @@ from the argument table. The order of the table is `SLOTS`; every slot is 8 byte
 
     a, b, c             the matrices (A is m x k, B is k x n, C is m x n)
     packed              scratch for B in slivers, of `scratch_bytes` (variant "packed")
-    partial             sums between blocks of k, in accumulator precision (narrow dtypes); else the same as c
+    partial             sums in accumulator precision: between blocks of k (variant "packed": narrow dtypes,
+                        else the same as c), or of each part of k (variants "rows" and "columns")
     m, n, k             the sizes
     a_row ... c_column  element strides; c_column must be 1, except in variant "rows"
     c_batch             stride from one C to the next
-    row_block, column_block    how C is cut into work items (from `GemmCode.blocks`)
+    row_block, column_block, depth_block    how the work is cut into items (from `GemmCode.blocks`)
     extent0..2          the batch dimensions, outermost first (1 where there is none)
     a_batch0..2, b_batch0..2   their strides (0 where an operand is broadcast)
+    epilogue            address of a function to call on finished pieces of C, or 0
+    epilogue_slots      how many slots of its own argument table follow this one (see `EpilogueCall`)
 """
 
 from tarry.codegen.gemm_builder import KernelBuilder, Values
@@ -20,13 +23,15 @@ SLOTS = (
     "a", "b", "c", "packed", "partial",
     "m", "n", "k",
     "a_row", "a_column", "b_row", "b_column", "c_row", "c_column", "c_batch",
-    "row_block", "column_block",
+    "row_block", "column_block", "depth_block",
     "extent0", "extent1", "extent2",
     "a_batch0", "a_batch1", "a_batch2",
     "b_batch0", "b_batch1", "b_batch2",
+    "epilogue", "epilogue_slots",
 )  # fmt: skip
 
 POINTER_SLOTS = ("a", "b", "c", "packed", "partial")
+EPILOGUE_SLOTS = ("epilogue", "epilogue_slots")
 
 Triple = tuple[int, int, int]
 
@@ -109,7 +114,7 @@ class GemmProblem:
         return GemmProblem(rows, self.n, self.k, self.a_strides, self.b_strides, self.c_strides[0])
 
     def slots(
-        self, blocks: tuple[int, int], a: int, b: int, c: int, packed: int = 0, partial: int = 0
+        self, blocks: Triple, a: int, b: int, c: int, packed: int = 0, partial: int = 0
     ) -> list[int]:
         """The argument table, in the order of `SLOTS`, from the operands' addresses as the caller knows them.
 
@@ -120,7 +125,7 @@ class GemmProblem:
             left, right, c, packed, partial or c,
             self.m, self.n, self.k,
             *self.a_strides, *self.b_strides, *self.c_strides, self.c_batch,
-            *blocks, *self.extents, *self.a_batch, *self.b_batch,
+            *blocks, *self.extents, *self.a_batch, *self.b_batch, 0, 0,
         ]  # fmt: skip
 
 
@@ -131,7 +136,7 @@ class GemmSlots:
         self.builder = builder
         self.names: dict[str, str] = {}
         for position, name in enumerate(SLOTS):
-            kind = "ptr" if name in POINTER_SLOTS else "i64"
+            kind = "ptr" if name in POINTER_SLOTS or name == "epilogue" else "i64"
             address = builder.value(f"getelementptr i64, ptr %args, i64 {position}")
             self.names[name] = builder.value(f"load {kind}, ptr {address}, align 8")
 
@@ -177,3 +182,43 @@ class GemmSlots:
 
     def batch_indices(self, item: str) -> Values:
         return self.indices(item, [self["extent0"], self["extent1"], self["extent2"]])
+
+
+class EpilogueCall:
+    """Calls the epilogue, a function of the same signature, on rectangles of C.
+
+    Its argument table starts with rows, columns, row, column: the rectangle, with rows counted through the
+    whole batch. The caller's table holds the rest behind its own slots; each chunk copies it, because chunks
+    run at the same time.
+    """
+
+    def __init__(self, builder: KernelBuilder, slots: GemmSlots) -> None:
+        self.builder = builder
+        self.slots = slots
+        count = slots["epilogue_slots"]
+        self.table = builder.value(f"alloca i64, i64 {count}, align 64")
+        given = builder.value(f"getelementptr i64, ptr %args, i64 {len(SLOTS)}")
+
+        def copy(index: str) -> None:
+            source = builder.value(f"getelementptr i64, ptr {given}, i64 {index}")
+            value = builder.value(f"load i64, ptr {source}, align 8")
+            builder.statement(f"store i64 {value}, ptr {self.entry(index)}, align 8")
+
+        builder.repeat(0, count, 1, copy)
+        self.wanted = builder.value(f"icmp ne ptr {slots['epilogue']}, null")
+
+    def entry(self, index: str | int) -> str:
+        return self.builder.value(f"getelementptr i64, ptr {self.table}, i64 {index}")
+
+    def run(self, batch: str, rows: tuple[str, str], columns: tuple[str, str]) -> None:
+        """Call it, if there is one, on rows[0]..rows[1] and columns[0]..columns[1] of one C in the batch."""
+        build = self.builder
+
+        def call() -> None:
+            first = build.add(build.multiply(batch, self.slots["m"]), rows[0])
+            extents = build.subtract(rows[1], rows[0]), build.subtract(columns[1], columns[0])
+            for position, value in enumerate((*extents, first, columns[0])):
+                build.statement(f"store i64 {value}, ptr {self.entry(position)}, align 8")
+            build.statement(f"call void {self.slots['epilogue']}(ptr {self.table}, i64 0, i64 1)")
+
+        build.choose(self.wanted, call, lambda: None)

@@ -2,13 +2,15 @@
 
 Both read B once, as it lies in memory. "rows" wants unit stride along k in A and B (B transposed); "columns"
 wants unit stride along n in B and C. The caller may swap the operands, so both serve few columns as well.
+Where C has few strips, k is cut into parts as well: their sums go to `partial`, and a last step adds them
+up, in order.
 """
 
 from collections.abc import Callable
 
 from tarry.codegen.gemm_builder import KernelBuilder, Values
 from tarry.codegen.gemm_problem import GemmSlots
-from tarry.codegen.gemm_tile import Epilogue, Place, finish_row, keep_sums
+from tarry.codegen.gemm_tile import copy_sums, finish_row
 
 MOST_ROWS = 8  # of A in both variants
 STRIP_BYTES = 16384  # of sums in variant "columns": half of a 32 KiB cache
@@ -16,11 +18,10 @@ ROW_GROUP = 4  # rows of B that variant "columns" adds at a time
 
 
 class StripMultiply:
-    """What both variants share: items are strips of columns, of one matrix each."""
+    """What both variants share: items are strips of columns, of one matrix and one part of k each."""
 
-    def __init__(self, build: KernelBuilder, epilogue: Epilogue | None) -> None:
+    def __init__(self, build: KernelBuilder) -> None:
         self.build = build
-        self.epilogue = epilogue or keep_sums
 
     def prepare(self) -> None:
         """Take stack space."""
@@ -35,16 +36,28 @@ class StripMultiply:
         slots = self.slots = GemmSlots(build)
         self.prepare()
         strips = build.divide_up(slots["n"], slots["column_block"])
-        low, high = slots.item_range(build.multiply(slots.batch(), strips))
+        parts = build.maximum(build.divide_up(slots["k"], slots["depth_block"]), 1)
+        self.is_split = build.compare("sgt", parts, 1)
+        matrices = build.multiply(slots.batch(), parts)
+        low, high = slots.item_range(build.multiply(matrices, strips))
 
         def item(index: str) -> None:
-            self.batch = build.integer("udiv", index, strips)
+            matrix = build.integer("udiv", index, strips)
+            part = build.integer("urem", matrix, parts)
+            batch = build.integer("udiv", matrix, parts)
+            k = build.multiply(part, slots["depth_block"])
+            self.length = build.minimum(build.subtract(slots["k"], k), slots["depth_block"])
             column = build.multiply(build.integer("urem", index, strips), slots["column_block"])
             column_stop = build.minimum(build.add(column, slots["column_block"]), slots["n"])
-            indices = slots.batch_indices(self.batch)
-            self.left_matrix = build.stored(slots["a"], slots.offset("a", indices))
-            self.right_matrix = build.stored(slots["b"], slots.offset("b", indices))
-            self.result = build.stored(slots["c"], build.multiply(self.batch, slots["c_batch"]))
+            indices = slots.batch_indices(batch)
+            left = build.add(slots.offset("a", indices), build.multiply(k, slots["a_column"]))
+            right = build.add(slots.offset("b", indices), build.multiply(k, slots["b_row"]))
+            self.left_matrix = build.stored(slots["a"], left)
+            self.right_matrix = build.stored(slots["b"], right)
+            self.result = build.stored(slots["c"], build.multiply(batch, slots["c_batch"]))
+            place = build.add(build.multiply(part, slots.batch()), batch)
+            size = build.multiply(slots["m"], slots["n"])
+            self.partial = build.accumulated(slots["partial"], build.multiply(place, size))
             self.multiply_strip(column, column_stop)
 
         build.repeat(low, high, 1, item)
@@ -53,7 +66,7 @@ class StripMultiply:
 class RowDots(StripMultiply):
     """Variant "rows": tiles of dot products, vectors along k. C may have any strides."""
 
-    heights = (4, 2, 1)
+    heights = (4, 1)
 
     def prepare(self) -> None:
         build = self.build
@@ -110,13 +123,20 @@ class RowDots(StripMultiply):
 
             def one(column_offset: str) -> None:
                 cell = build.add(build.multiply(row_offset, self.width), column_offset)
-                place = Place(self.batch, result_row, build.add(column, column_offset), 1)
-                values = self.epilogue(build, [build.load_plain(build.scalar(self.sums, cell), 1)], place)
+                values = [build.load_plain(build.scalar(self.sums, cell), 1)]
                 offset = build.add(
                     build.multiply(result_row, slots["c_row"]),
-                    build.multiply(place.column, slots["c_column"]),
+                    build.multiply(build.add(column, column_offset), slots["c_column"]),
                 )
-                build.store_stored(values, build.stored(self.result, offset), 1)
+                inside = build.add(build.multiply(result_row, slots["n"]), build.add(column, column_offset))
+
+                def save() -> None:
+                    build.store_accumulated(values, build.accumulated(self.partial, inside), 1)
+
+                def store() -> None:
+                    build.store_stored(values, build.stored(self.result, offset), 1)
+
+                build.choose(self.is_split, save, store)
 
             build.repeat(0, count, 1, one)
 
@@ -128,7 +148,7 @@ class RowDots(StripMultiply):
         lanes = build.lanes
         pairs = len(rows) * len(columns)
         kind = build.accumulator_vector(lanes)
-        length = self.slots["k"]
+        length = self.length
         whole = build.round_down(length, lanes * unroll)
 
         def vectors(k: str, flat: Values) -> Values:
@@ -187,19 +207,26 @@ class ColumnSums(StripMultiply):
             build.repeat(0, count, build.lanes, one)  # column_block is whole vectors
 
         build.repeat(0, slots["m"], 1, clear)
-        whole_k = build.round_down(slots["k"], ROW_GROUP)
+        whole_k = build.round_down(self.length, ROW_GROUP)
 
         def add_rows(group: int) -> Callable[[str], None]:
             return lambda k: self.add_group(k, group, corner, whole, count)
 
         build.repeat(0, whole_k, ROW_GROUP, add_rows(ROW_GROUP))
-        build.repeat(whole_k, slots["k"], 1, add_rows(1))
+        build.repeat(whole_k, self.length, 1, add_rows(1))
 
         def finish(row: str) -> None:
             offset = build.add(build.multiply(row, slots["c_row"]), column)
             source = build.scalar(self.sums, build.multiply(row, self.pitch))
-            place = Place(self.batch, row, column, build.lanes)
-            finish_row(build, source, build.stored(self.result, offset), count, place, self.epilogue)
+            inside = build.add(build.multiply(row, slots["n"]), column)
+
+            def save() -> None:
+                copy_sums(build, source, build.accumulated(self.partial, inside), count)
+
+            def store() -> None:
+                finish_row(build, source, build.stored(self.result, offset), count)
+
+            build.choose(self.is_split, save, store)
 
         build.repeat(0, slots["m"], 1, finish)
 
@@ -207,34 +234,90 @@ class ColumnSums(StripMultiply):
         """Add `group` rows of B, from row k, times their elements of A, to the sums of every row."""
         build, slots = self.build, self.slots
         lines = [build.stored(corner, build.multiply(build.add(k, u), slots["b_row"])) for u in range(group)]
-        pairs = build.round_down(count, 2 * build.lanes)
+        def some_rows(height: int) -> Callable[[str], None]:
+            return lambda row: self.add_to_rows(row, height, k, lines, whole, count)
 
-        def one_row(row: str) -> None:
-            start = build.stored(self.left_matrix, build.multiply(row, slots["a_row"]))
-            factors = []
-            for u in range(group):
-                pointer = build.stored(start, build.multiply(build.add(k, u), slots["a_column"]))
-                factors.append(build.load_stored(pointer, 1)[0])
-            strip = build.scalar(self.sums, build.multiply(row, self.pitch))
+        # Two rows share what is loaded of B.
+        even = build.round_down(slots["m"], 2) if group > 1 else "0"
+        if group > 1:
+            build.repeat(0, even, 2, some_rows(2))
+        build.repeat(even, slots["m"], 1, some_rows(1))
 
-            def run(start_column: str, stop_column: str, lanes: int, vectors: int) -> None:
-                spread = [build.splat(factor, lanes) for factor in factors]
+    def add_to_rows(self, row: str, height: int, k: str, lines: Values, whole: str, count: str) -> None:
+        """Add the rows of B at `lines` to the sums of `height` rows."""
+        build, slots = self.build, self.slots
+        factors: list[Values] = []
+        strips = []
+        for r in range(height):
+            used = build.add(row, r)
+            start = build.stored(self.left_matrix, build.multiply(used, slots["a_row"]))
+            columns = [build.multiply(build.add(k, u), slots["a_column"]) for u in range(len(lines))]
+            factors.append([build.load_stored(build.stored(start, column), 1)[0] for column in columns])
+            strips.append(build.scalar(self.sums, build.multiply(used, self.pitch)))
 
-                def body(index: str) -> None:
-                    for vector in range(vectors):
-                        place = build.scalar(build.scalar(strip, index), vector * lanes)
-                        total = build.load_plain(place, lanes)
-                        for factor, line in zip(spread, lines):
-                            values = build.load_stored(
-                                build.stored(build.stored(line, index), vector * lanes), lanes
-                            )
-                            total = build.multiply_add(factor, values[0], total, lanes)
-                        build.store_plain(total, place, lanes)
+        def run(start_column: str, stop_column: str, lanes: int) -> None:
+            spread = [[build.splat(factor, lanes) for factor in line] for line in factors]
 
-                build.repeat(start_column, stop_column, lanes * vectors, body)
+            def body(index: str) -> None:
+                places = [build.scalar(strip, index) for strip in strips]
+                totals = [build.load_plain(place, lanes) for place in places]
+                for u, line in enumerate(lines):
+                    values = build.load_stored(build.stored(line, index), lanes)
+                    totals = [
+                        build.multiply_add(spread[r][u], values[0], totals[r], lanes) for r in range(height)
+                    ]
+                for total, place in zip(totals, places):
+                    build.store_plain(total, place, lanes)
 
-            run("0", pairs, build.lanes, 2)
-            run(pairs, whole, build.lanes, 1)
-            run(whole, count, 1, 1)
+            build.repeat(start_column, stop_column, lanes, body)
 
-        build.repeat(0, slots["m"], 1, one_row)
+        run("0", whole, build.lanes)
+        run(whole, count, 1)
+
+
+class PartialSums:
+    """The last step of both variants: the sums of the parts of k, added up in order and stored in C."""
+
+    def __init__(self, build: KernelBuilder, lanes: int) -> None:
+        self.build = build
+        self.lanes = lanes
+
+    def emit(self) -> None:
+        build = self.build
+        build.start()
+        slots = self.slots = GemmSlots(build)
+        self.parts = build.divide_up(slots["k"], slots["depth_block"])
+        rows = build.multiply(slots.batch(), slots["m"])
+        self.part_length = build.multiply(rows, slots["n"])
+        used = build.select(build.compare("sgt", self.parts, 1), rows, 0)
+        low, high = slots.item_range(used)
+        build.repeat(low, high, 1, self.add_row)
+
+    def add_row(self, item: str) -> None:
+        build, slots = self.build, self.slots
+        batch = build.integer("udiv", item, slots["m"])
+        row = build.integer("urem", item, slots["m"])
+        start = build.add(build.multiply(batch, slots["c_batch"]), build.multiply(row, slots["c_row"]))
+        result = build.stored(slots["c"], start)
+        first = build.accumulated(slots["partial"], build.multiply(item, slots["n"]))
+
+        def run(start_column: str, stop_column: str, lanes: int) -> None:
+            def add_up(column: str) -> None:
+                def add(part: str, sums: Values) -> Values:
+                    place = build.add(build.multiply(part, self.part_length), column)
+                    values = build.load_accumulated(build.accumulated(first, place), lanes)
+                    kind = build.accumulator_vector(lanes)
+                    return [build.value(f"fadd contract {kind} {x}, {y}") for x, y in zip(sums, values)]
+
+                initial = build.load_accumulated(build.accumulated(first, column), lanes)
+                kinds = [build.accumulator_vector(lanes)] * len(initial)
+                sums = build.loop(1, self.parts, 1, list(zip(kinds, initial)), add)
+                offset = build.multiply(column, slots["c_column"])
+                build.store_stored(sums, build.stored(result, offset), lanes)
+
+            build.repeat(start_column, stop_column, lanes, add_up)
+
+        whole = build.round_down(slots["n"], self.lanes)
+        if self.lanes > 1:
+            run("0", whole, self.lanes)
+        run(whole if self.lanes > 1 else "0", slots["n"], 1)

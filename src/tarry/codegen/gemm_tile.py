@@ -10,25 +10,7 @@ from collections.abc import Callable
 
 from tarry.codegen.gemm_builder import KernelBuilder, Values
 from tarry.codegen.gemm_pack import DEPTH, BlockPacker
-from tarry.codegen.gemm_problem import GemmSlots
-
-
-class Place:
-    """Where an accumulated vector goes: batch index, row and first column in C (SSA names), and its lanes."""
-
-    def __init__(self, batch: str, row: str, column: str, lanes: int) -> None:
-        self.batch = batch
-        self.row = row
-        self.column = column
-        self.lanes = lanes
-
-
-Epilogue = Callable[[KernelBuilder, Values, Place], Values]
-
-
-def keep_sums(build: KernelBuilder, values: Values, place: Place) -> Values:
-    """The epilogue that changes nothing."""
-    return values
+from tarry.codegen.gemm_problem import EpilogueCall, GemmSlots
 
 
 class Tile:
@@ -70,22 +52,15 @@ class Tile:
                 place = build.accumulated(start, vector * build.lanes)
                 build.store_accumulated(cells[row * self.width + vector], place, build.lanes)
 
-    def finish(self, flat: Values, pointer: str, pitch: str, corner: Place, epilogue: Epilogue) -> None:
-        """Run the epilogue and store the results, rounded to the dtype."""
+    def finish(self, flat: Values, pointer: str, pitch: str) -> None:
+        """Store the results, rounded to the dtype."""
         build = self.build
         cells = self.cells(flat)
         for row in range(self.height):
             start = build.stored(pointer, build.multiply(pitch, row) if row else 0)
             for vector in range(self.width):
-                column = vector * build.lanes
-                place = Place(
-                    corner.batch,
-                    build.add(corner.row, row) if row else corner.row,
-                    build.add(corner.column, column) if column else corner.column,
-                    build.lanes,
-                )
-                values = epilogue(build, cells[row * self.width + vector], place)
-                build.store_stored(values, build.stored(start, column), build.lanes)
+                values = cells[row * self.width + vector]
+                build.store_stored(values, build.stored(start, vector * build.lanes), build.lanes)
 
     def accumulate(
         self,
@@ -94,13 +69,20 @@ class Tile:
         length: str,
         initial: Values,
         unroll: int,
+        ahead: str | None = None,
     ) -> Values:
-        """Add `length` outer products; left(row, k, u) and right(vector, k, u) load at step k + u."""
+        """Add `length` outer products; left(row, k, u) and right(vector, k, u) load at step k + u.
+
+        Meanwhile `height` bytes for each step are fetched from `ahead` on.
+        """
         build = self.build
 
         def steps(count: int) -> Callable[[str, Values], Values]:
             def body(k: str, flat: Values) -> Values:
                 cells = self.cells(flat)
+                if ahead is not None and count > 1:
+                    distance = build.integer("mul nsw", k, self.height)
+                    build.prefetch(build.address(ahead, distance, "i8"))
                 for u in range(count):
                     vectors = [right(vector, k, u) for vector in range(self.width)]
                     for row in range(self.height):
@@ -121,17 +103,14 @@ class Tile:
         return build.loop(whole, length, 1, list(zip(self.kinds, sums)), steps(1))
 
 
-def finish_row(
-    build: KernelBuilder, source: str, destination: str, count: str, corner: Place, epilogue: Epilogue
-) -> None:
-    """Run the epilogue over `count` sums in memory and store them as a row of C."""
+def finish_row(build: KernelBuilder, source: str, destination: str, count: str) -> None:
+    """Store `count` sums in memory as a row of C, rounded to the dtype."""
     whole = build.round_down(count, build.lanes)
 
     def run(lanes: int) -> None:
         def body(index: str) -> None:
             sums = build.load_accumulated(build.accumulated(source, index), lanes)
-            place = Place(corner.batch, corner.row, build.add(corner.column, index), lanes)
-            build.store_stored(epilogue(build, sums, place), build.stored(destination, index), lanes)
+            build.store_stored(sums, build.stored(destination, index), lanes)
 
         start, stop = (0, whole) if lanes > 1 else (whole, count)
         build.repeat(start, stop, lanes, body)
@@ -141,7 +120,7 @@ def finish_row(
 
 
 def copy_sums(build: KernelBuilder, source: str, destination: str, count: str) -> None:
-    """Copy `count` unrounded sums, one by one: only edges between blocks of k come here."""
+    """Copy `count` unrounded sums, one by one: only edges between blocks of k and parts of k come here."""
 
     def body(index: str) -> None:
         values = build.load_accumulated(build.accumulated(source, index), 1)
@@ -153,21 +132,19 @@ def copy_sums(build: KernelBuilder, source: str, destination: str, count: str) -
 class PackedMultiply:
     """Variant "packed": B comes in slivers; each item is a block of rows and columns of C."""
 
-    def __init__(
-        self, build: KernelBuilder, heights: tuple[int, ...], width: int, epilogue: Epilogue | None
-    ) -> None:
+    def __init__(self, build: KernelBuilder, heights: tuple[int, ...], width: int) -> None:
         self.build = build
         self.heights = heights  # tallest first
         self.width = width
         self.columns = width * build.lanes
-        self.epilogue = epilogue or keep_sums
         # Sums between blocks of k look like results only when nothing happens on the way to memory.
-        self.separate = build.element.narrow or epilogue is not None
+        self.separate = build.element.narrow
 
     def emit(self) -> None:
         build = self.build
         build.start()
         slots = self.slots = GemmSlots(build)
+        self.epilogue = EpilogueCall(build, slots)
         self.packer = BlockPacker(build, slots, self.heights[0])
         self.edge = build.stack_array(build.element.accumulator_cell, self.heights[0] * self.columns)
         if build.element.narrow:
@@ -199,6 +176,7 @@ class PackedMultiply:
 
     def multiply_block(self, row: str, column: str) -> None:
         build, slots = self.build, self.slots
+        self.first_row = row
         row_stop = build.minimum(build.add(row, slots["row_block"]), slots["m"])
         column_stop = build.minimum(build.add(column, slots["column_block"]), slots["n"])
         first_sliver = build.integer("udiv", column, self.columns)
@@ -236,6 +214,7 @@ class PackedMultiply:
             build.repeat(first_sliver, sliver_stop, 1, one_sliver)
 
         build.repeat(0, k_stop, DEPTH, depth_block)
+        self.epilogue.run(self.batch, (row, row_stop), (column, column_stop))
 
     def choose_height(
         self, index: int, left: str, corner: tuple[str, str], operands: tuple[str, str]
@@ -256,7 +235,6 @@ class PackedMultiply:
         build, slots = self.build, self.slots
         row, column = at
         packed_rows, sliver = operands
-        corner = Place(self.batch, row, column, build.lanes)
         columns = build.minimum(build.subtract(slots["n"], column), self.columns)
         full = build.both(build.compare("eq", rows, tile.height), build.compare("eq", columns, self.columns))
         start = build.add(build.multiply(row, self.partial_row), column)
@@ -292,8 +270,13 @@ class PackedMultiply:
                 for part in range(components)
             ]
 
-        sums = tile.accumulate(left, right, self.length, initial, 2 if tile.height == self.heights[0] else 1)
-        self.store_tile(tile, sums, full, rows, columns, corner, partial)
+        unroll = 2 if tile.height == self.heights[0] else 1
+        # The next sliver comes from the third cache, a part with every tile.
+        passed = build.multiply(build.subtract(row, self.first_row), self.length)
+        ahead = build.address(build.scalar(sliver, self.sliver_length), passed, "i8")
+        sums = tile.accumulate(left, right, self.length, initial, unroll, ahead)
+        result = build.stored(self.result, build.add(build.multiply(row, slots["c_row"]), column))
+        self.store_tile(tile, sums, full, (rows, columns), result, partial)
 
     def each_row(self, rows: str, body: Callable[[str, str], None]) -> None:
         """Run body(row, pointer into the edge tile) for the rows that exist."""
@@ -305,23 +288,21 @@ class PackedMultiply:
         build.repeat(0, rows, 1, one)
 
     def store_tile(
-        self, tile: Tile, sums: Values, full: str, rows: str, columns: str, corner: Place, partial: str
+        self, tile: Tile, sums: Values, full: str, size: tuple[str, str], result: str, partial: str
     ) -> None:
         build, slots = self.build, self.slots
-        start = build.add(build.multiply(corner.row, slots["c_row"]), corner.column)
-        result = build.stored(self.result, start)
+        rows, columns = size
 
         def finish_one(row: str, inside: str) -> None:
-            place = Place(corner.batch, build.add(corner.row, row), corner.column, build.lanes)
             outside = build.stored(result, build.multiply(row, slots["c_row"]))
-            finish_row(build, inside, outside, columns, place, self.epilogue)
+            finish_row(build, inside, outside, columns)
 
         def finish_edge() -> None:
             tile.store(sums, self.edge, self.columns)
             self.each_row(rows, finish_one)
 
         def finish_whole() -> None:
-            tile.finish(sums, result, slots["c_row"], corner, self.epilogue)
+            tile.finish(sums, result, slots["c_row"])
 
         def finish() -> None:
             if build.element.narrow:  # rounding is long code: one loop instead of a copy for each cell
@@ -351,22 +332,20 @@ class DirectMultiply:
     """Variant "direct": no packing, for small matrices whose B has unit column stride.
 
     Items are blocks of rows. Where a tile would pass the edge it starts earlier instead, and computes a few
-    results twice, with the same bits (so what an epilogue reads must not share memory with C). C must have at
-    least as many rows as the lower tile and one vector of columns.
+    results twice, with the same bits: the epilogue may change C only when a whole block is done.
+    C must have at least as many rows as the lower tile and as many columns as a tile.
     """
 
-    def __init__(
-        self, build: KernelBuilder, heights: tuple[int, int], width: int, epilogue: Epilogue | None
-    ) -> None:
+    def __init__(self, build: KernelBuilder, heights: tuple[int, int], width: int) -> None:
         self.build = build
         self.heights = heights
         self.width = width
-        self.epilogue = epilogue or keep_sums
 
     def emit(self) -> None:
         build = self.build
         build.start()
         slots = self.slots = GemmSlots(build)
+        epilogue = EpilogueCall(build, slots)
         # Even blocks of at least `row_block` rows: an edge tile never leaves its own block.
         blocks = build.maximum(build.integer("udiv", slots["m"], slots["row_block"]), 1)
         low, high = slots.item_range(build.multiply(slots.batch(), blocks))
@@ -381,6 +360,7 @@ class DirectMultiply:
             self.right_matrix = build.stored(slots["b"], slots.offset("b", indices))
             self.result = build.stored(slots["c"], build.multiply(self.batch, slots["c_batch"]))
             self.multiply_rows(row, row_stop)
+            epilogue.run(self.batch, (row, row_stop), ("0", slots["n"]))
 
         build.repeat(low, high, 1, item)
 
@@ -394,15 +374,11 @@ class DirectMultiply:
         gain = build.subtract(computed_tall, computed_low)
         saves = build.compare("sgt", build.multiply(gain, 8), count)
         use_low = build.value(f"or i1 {saves}, {build.compare('slt', count, tall)}")
-        wide = build.compare("sge", self.slots["n"], self.width * build.lanes)
 
-        def run(height: int, width: int) -> None:
-            self.multiply_with(Tile(build, height, width), row, row_stop)
+        def run(height: int) -> None:
+            self.multiply_with(Tile(build, height, self.width), row, row_stop)
 
-        def by_width(height: int) -> None:
-            build.choose(wide, lambda: run(height, self.width), lambda: run(height, 1))
-
-        build.choose(use_low, lambda: by_width(low), lambda: by_width(tall))
+        build.choose(use_low, lambda: run(low), lambda: run(tall))
 
     def multiply_with(self, tile: Tile, row: str, row_stop: str) -> None:
         build, slots = self.build, self.slots
@@ -436,6 +412,5 @@ class DirectMultiply:
             return build.load_stored(build.stored(pointer, vector * build.lanes), build.lanes)
 
         sums = tile.accumulate(left, right, slots["k"], tile.zeros(), 1)
-        corner = Place(self.batch, row, column, build.lanes)
         offset = build.add(build.multiply(row, slots["c_row"]), column)
-        tile.finish(sums, build.stored(self.result, offset), slots["c_row"], corner, self.epilogue)
+        tile.finish(sums, build.stored(self.result, offset), slots["c_row"])

@@ -16,7 +16,7 @@ from tarry.compiler.program import Value
 from tarry.compiler.trace import Guard, Instance, load_place
 from tarry.loops.builder import Builder, linear
 from tarry.loops.ir import BufferParam, Coefficient, Instr, IntParam, Linear, LoopVar, ScalarParam
-from tarry.loops.poly import ONE, Affine, Poly, along, contiguous
+from tarry.loops.poly import Affine, Poly, along, contiguous
 from tarry.ops.elementwise import Constant, Elementwise
 from tarry.ops.generators import Iota
 from tarry.ops.indexed import Gather
@@ -133,6 +133,8 @@ class Emission:
 
     def _compute(self, instance: Instance) -> Instr:
         value = instance.value
+        if instance.axis is not None:
+            return self._index_axis(instance, instance.axis)
         if instance.loaded:
             return self.load(instance)
         if value.view:
@@ -144,7 +146,7 @@ class Emission:
             place = instance.position[primitive.axis].place
             return self.builder.cast(self.index(("iota", value.number), place), value.dtype)
         if isinstance(primitive, Gather):
-            return self._gather(instance, primitive)
+            return self._operand(instance.operands[-1])
         operands = [self._operand(operand) for operand in instance.operands]
         if isinstance(primitive, Elementwise):
             result = primitive.emit(self.builder, *operands)
@@ -230,26 +232,17 @@ class Emission:
             self.bindings.append(CheckBinding(owner))
         return slot
 
-    def _gather(self, instance: Instance, gather: Gather) -> Instr:
-        source = instance.source
-        assert source is not None
-        guard = self.guard(instance.guard)
+    def _index_axis(self, instance: Instance, axis: int) -> Instr:
+        """The value of an index array, made safe; from now on it stands for the axis in positions."""
         value = instance.value
-        shape = value.inputs[0].shape
-        place = Affine(source.offset, ())
-        terms: list[tuple[LoopVar | Instr | None, Coefficient]] = []
-        for d, number in enumerate(gather.source_map):
-            stride = source.strides[d]
-            if number >= 0:
-                place = place + instance.position[number].place.scale(stride)
-                continue
-            index = self._operand(instance.operands[-number - 1])
-            safe, _ = self.checked_index(value, index, shape[d], guard)
-            if shape[d] != ONE:
-                terms.append((safe, self.coefficient(("gather", value.number, d), stride)))
-        direct = self.position(("gather", value.number), place)
-        buffer = self.buffer(source.base, "in")
-        return self.builder.load(buffer, linear(*direct.terms, *terms), guard)
+        gather = value.primitive
+        assert isinstance(gather, Gather)
+        index = instance.operands[0]
+        extent = value.inputs[0].shape[gather.source_map.index(-instance.number - 1)]
+        guard = self.guard(instance.guard)
+        safe, _ = self.checked_index(value, self._operand(index), extent, guard)
+        self.factors[axis] = safe
+        return safe
 
 
 def row_major(axes: list[int], space: tuple[Poly, ...]) -> Affine:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from tarry.compiler.access import StridedView, Unreachable, strided_view
 from tarry.compiler.group import Group
 from tarry.compiler.program import Value, ValueGraph
-from tarry.compiler.trace import Instance, axes_of, own_cost
+from tarry.compiler.trace import FIRST_INDEX_AXIS, Instance, axes_of, own_cost
 from tarry.graph.primitive import Primitive
 from tarry.loops.builder import Builder
 from tarry.loops.ir import Instr
@@ -109,7 +109,8 @@ def _own_bases(graph: ValueGraph) -> ValueGraph:
         if isinstance(value.primitive, (Scatter, SliceUpdate)):
             base = value.inputs[0]
             gathered = isinstance(base.primitive, Gather)
-            if base.leaf or base.view or base.reduction or gathered or uses[base] > 1:
+            kept = base.leaf and not base.donated
+            if kept or base.view or base.reduction or gathered or uses[base] > 1:
                 copy = Value(-1 - len(graph.values) - len(values), _COPY, (base,), base.shape, base.dtype)
                 values.append(copy)
                 value.inputs = (copy, *value.inputs[1:])
@@ -132,9 +133,8 @@ def _store_required(fusion: Fusion) -> None:
             for source in value.inputs:
                 _store_under(source, stored)
         elif isinstance(primitive, (Scatter, SliceUpdate)):
-            stored.add(value.inputs[0])
-        elif isinstance(primitive, Gather):
-            _store_under(value.inputs[0], stored)
+            if not value.inputs[0].leaf:
+                stored.add(value.inputs[0])
     for value in fusion.graph.outputs:
         _store_output(value, fusion)
 
@@ -322,5 +322,7 @@ def _repeats(instance: Instance, group: Group) -> bool:
     axes = axes_of(instance.position)
     if not axes:
         return False
+    if max(axes) >= FIRST_INDEX_AXIS:
+        return True  # an index may ask for the same element any number of times
     innermost = max(group.loop_order.index(axis) for axis in axes)
     return any(axis not in axes for axis in group.loop_order[:innermost])

@@ -9,6 +9,9 @@ full values, and between passes row values are computed from finished reductions
   row     one element per row, computed before pass `stage`
   total   accumulated over everything, by all threads; known when the loops have ended
   final   computed from totals after the loops
+
+A matrix product is a group, too: its members are the product and elementwise values computed from it at the
+same position, its epilogue. Scatters and slice updates are groups of one value.
 """
 
 from __future__ import annotations
@@ -81,7 +84,8 @@ class Group:
         self.external: list[Value] = []
         primitive = value.primitive
         self.barrier = _barrier(value)
-        self.alone = self.barrier
+        # A product takes elementwise work on its result in, as its epilogue; other barriers take nothing.
+        self.alone = self.barrier and not (isinstance(primitive, Matmul) and value.shape[-1] != ONE)
         self.value = value
         shape = _loop_shape(value)
         self.space: tuple[Poly, ...] = tuple([extent for extent in shape if extent != ONE])
@@ -128,6 +132,8 @@ class Group:
         placement = self._place(value)
         if placement is None or len(self.trace.instances) >= MOST_INSTANCES:
             return False
+        if self.barrier and placement.level != "full":
+            return False
         trial = Trace(self.stored, self.trace.extents)
         try:
             trial.add(placement.source, placement.sink, placement.source is value)
@@ -136,6 +142,8 @@ class Group:
         if len(self.trace.instances) + len(trial.instances) > MOST_INSTANCES:
             return False
         if self._stage(placement, trial) is None:
+            return False
+        if self.barrier and not any(i.loaded and i.value in self.members for i in trial.instances):
             return False
         gained: set[Group] = set()
         for source in _read(trial):
@@ -209,8 +217,6 @@ class Group:
         """The pass the value belongs to; None when it needs a member the group cannot give it in time."""
         stage = 0
         for instance in trial.instances:
-            if instance.source is not None and instance.source.base in self.members:
-                return None
             if not instance.loaded:
                 continue
             member = self.members.get(instance.value)
@@ -249,6 +255,8 @@ class Group:
                 found = strided_view(source, self.stored)
                 assert isinstance(found, StridedView)
                 self.external.append(found.base)
+            if not self.alone:
+                self.members[value] = Member(value, "full", position, 0, self.trace.add(value, position))
             return
         if isinstance(primitive, (Scatter, SliceUpdate)):
             self.external.append(value.inputs[0])
@@ -298,6 +306,4 @@ def _read(trace: Trace) -> list[Value]:
     for instance in trace.instances:
         if instance.loaded:
             found[instance.value] = None
-        elif instance.source is not None:
-            found[instance.source.base] = None
     return list(found)

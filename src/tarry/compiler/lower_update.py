@@ -2,7 +2,8 @@
 
 The buffer already holds the base. A slice update stores each element at its place. A scatter runs the axes
 that name a position directly in parallel, and the axes of the index arrays, along which positions may
-repeat, in order: with repeated indices the result is always the same.
+repeat, in order: with repeated indices the result is always the same. For every index a whole row, or a strip
+of columns, is updated at once.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 from tarry.compiler.access import Position
 from tarry.compiler.emission import Emission
 from tarry.compiler.group import Group
+from tarry.compiler.lower_columns import open_strips
 from tarry.compiler.lowered import LoweredKernel, Work
 from tarry.compiler.program import Value
 from tarry.loops.builder import linear
@@ -99,20 +101,30 @@ class UpdateLowering:
         space = self.group.space
         opened: list[Loop] = []
         rows, vector = self.parallel[:-1], self.parallel[-1:]
+        width: Instr | None = None
+        first: Instr | None = None
         if rows:
             extent = product([space[axis] for axis in rows])
             loop = self.builder.open_loop(self.emission.coefficient("rows", extent), parallel=True)
             opened.append(loop)
             self._split(loop.var, rows)
-        for axis in vector:
-            extent_of = self.emission.coefficient("vector", space[axis])
-            loop = self.builder.open_loop(extent_of, parallel=not rows, vector=True)
-            opened.append(loop)
-            self.emission.factors[axis] = loop.var
+        elif vector and self.ordered:
+            columns, strip, count = open_strips(self.emission, space[vector[0]])
+            opened.append(self.builder.open_loop(count, parallel=True))
+            first = self.builder.mul(self.builder.index(linear((opened[0].var, Coefficient(1)))), strip)
+            width = self.builder.apply("min", self.builder.sub(columns, first), strip)
         for axis in self.ordered:
             loop = self.builder.open_loop(self.emission.coefficient(("ordered", axis), space[axis]))
             opened.append(loop)
             self.emission.factors[axis] = loop.var
+        for axis in vector:
+            extent_of = width or self.emission.coefficient("vector", space[axis])
+            loop = self.builder.open_loop(extent_of, parallel=not opened, vector=True)
+            opened.append(loop)
+            self.emission.factors[axis] = loop.var
+            if first is not None:
+                place = linear((first, Coefficient(1)), (loop.var, Coefficient(1)))
+                self.emission.factors[axis] = self.builder.index(place)
         return opened
 
     def _split(self, var: LoopVar, axes: Sequence[int]) -> None:
@@ -173,6 +185,9 @@ class UpdateLowering:
         if rows:
             extent = product([space[axis] for axis in rows])
             return Work(extent, inner * space[self.parallel[-1]], 4, False)
+        if self.parallel and self.ordered:
+            columns = space[self.parallel[0]]
+            return Work(ONE, inner * columns, 4, False, ((columns, 0),))
         if self.parallel:
             return Work(space[self.parallel[-1]], inner, 4, True)
         return Work(None, inner, 4, False)

@@ -77,20 +77,49 @@ class CheckBinding:
         return f"check %{self.value.number}"
 
 
-Binding = BufferBinding | IntBinding | ScalarBinding | ScratchBinding | StatusBinding | CheckBinding
+class RectangleBinding:
+    """One of the integers that tell an epilogue which rectangle of a product to work on."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+Binding = (
+    BufferBinding
+    | IntBinding
+    | ScalarBinding
+    | ScratchBinding
+    | StatusBinding
+    | CheckBinding
+    | RectangleBinding
+)
 
 
 class Work:
     """How much a kernel does: iterations of its parallel loop and the cost of each.
 
-    `vector` says that the parallel loop is the vector loop, too. The number of chunks follows from these,
-    that is from sizes alone.
+    `vector` says that the parallel loop is the vector loop, too. `blocks` are the extents, among those in
+    `inner`, that the parallel loop runs through in blocks of some size; of `strip_width` where it is 0. The
+    number of chunks follows from these, that is from sizes alone.
     """
 
-    __slots__ = ("cost", "extent", "inner", "vector")
+    __slots__ = ("blocks", "cost", "extent", "inner", "vector")
 
-    def __init__(self, extent: Poly | None, inner: Poly, cost: int, vector: bool) -> None:
+    def __init__(
+        self,
+        extent: Poly | None,
+        inner: Poly,
+        cost: int,
+        vector: bool,
+        blocks: tuple[tuple[Poly, int], ...] = (),
+    ) -> None:
         self.extent = extent
+        self.blocks = blocks
         self.inner = inner
         self.cost = cost
         self.vector = vector
@@ -108,12 +137,16 @@ class LoweredKernel:
 
 
 class LoweredProduct:
-    """A matrix product: out = a @ b, all given as strides over stored values."""
+    """A matrix product: out = a @ b, all given as strides over stored values, and what follows it.
 
-    __slots__ = ("value",)
+    `epilogue` works on a rectangle of the finished product (compiler.product_epilogue).
+    """
 
-    def __init__(self, value: Value) -> None:
+    __slots__ = ("epilogue", "value")
+
+    def __init__(self, value: Value, epilogue: LoweredKernel | None = None) -> None:
         self.value = value
+        self.epilogue = epilogue
 
 
 LoweredStep = LoweredKernel | LoweredProduct

@@ -14,6 +14,7 @@ from tarry.compiler.group import Group
 from tarry.compiler.lower import lower_group
 from tarry.compiler.lower_update import lower_update
 from tarry.compiler.lowered import LoweredKernel, LoweredProduct, LoweredStep
+from tarry.compiler.product_epilogue import epilogue_home, lower_product
 from tarry.compiler.program import Program, Value, ValueGraph, symbolic_values
 from tarry.compiler.simplify import simplify
 from tarry.loops.text import print_kernel
@@ -54,7 +55,8 @@ class Compiled:
 def print_step(number: int, step: LoweredStep) -> str:
     """The nest of a step, with what its parameters are bound to."""
     if isinstance(step, LoweredProduct):
-        return f"# step {number}: {step.value!r}\n"
+        head = f"# step {number}: {step.value!r}\n"
+        return head if step.epilogue is None else head + print_step(number, step.epilogue)
     bound = ", ".join(f"{p.name}={b!r}" for p, b in zip(step.kernel.params, step.bindings))
     return f"# step {number}: {bound}\n{print_kernel(step.kernel)}"
 
@@ -86,21 +88,26 @@ def lower(fusion: Fusion) -> Compiled:
         steps.append(_lower_group(f"step{number}", group, live))
         if group.barrier:
             stored.append(group.value)
+            home = epilogue_home(group, live)
+            if home is not None:
+                takes_over[home] = group.value
+            stored.extend(value for value in group.members if value is not group.value and value in live)
             if isinstance(group.value.primitive, (Scatter, SliceUpdate)):
                 takes_over[group.value] = group.value.inputs[0]
         else:
             stored.extend(value for value in group.members if value in live)
     if settings.check:
         for step in steps:
-            if isinstance(step, LoweredKernel):
-                verify_kernel(step.kernel)
+            kernel = step if isinstance(step, LoweredKernel) else step.epilogue
+            if kernel is not None:
+                verify_kernel(kernel.kernel)
     outputs: list[Value | StridedView] = [fusion.aliases.get(v, v) for v in fusion.graph.outputs]
     return Compiled(steps, stored, takes_over, outputs)
 
 
 def _lower_group(name: str, group: Group, live: set[Value]) -> LoweredStep:
     if isinstance(group.value.primitive, Matmul) and group.barrier:
-        return LoweredProduct(group.value)
+        return lower_product(name, group, live)
     if group.barrier:
         return lower_update(name, group)
     return lower_group(name, group, live)

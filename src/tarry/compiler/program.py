@@ -28,9 +28,10 @@ class Program:
     sizes       the symbol of every size that occurs (a size of 1 is structure and has none)
     starts      node number -> symbol of its first run-time argument; for a strided leaf -1-k of its strides
     scalars     node number -> number of its constant
+    donated     numbers of leaves that an update may change in place
     """
 
-    __slots__ = ("leaves", "nodes", "outputs", "scalars", "sizes", "starts")
+    __slots__ = ("donated", "leaves", "nodes", "outputs", "scalars", "sizes", "starts")
 
     def __init__(
         self,
@@ -40,7 +41,9 @@ class Program:
         sizes: dict[int, int],
         starts: dict[int, int],
         scalars: dict[int, int],
+        donated: set[int] | None = None,
     ) -> None:
+        self.donated = set() if donated is None else donated
         self.leaves = leaves
         self.nodes = nodes
         self.outputs = outputs
@@ -54,12 +57,13 @@ class Value:
 
     strides     of a leaf; None when it is contiguous
     scalar      the number of a Constant among the program's constants, else -1
+    donated     of a leaf: whether an update may change it in place
     node        the number of the node (or leaf) it came from
     """
 
     __slots__ = (
-        "arguments", "dtype", "inputs", "leaf", "node", "number", "primitive", "scalar", "shape", "strides",
-        "trivial",
+        "arguments", "donated", "dtype", "inputs", "leaf", "node", "number", "primitive", "scalar", "shape",
+        "strides", "trivial",
     )  # fmt: skip
 
     def __init__(
@@ -82,6 +86,7 @@ class Value:
         self.leaf = primitive is None
         self.strides: SymbolicShape | None = None
         self.scalar = -1
+        self.donated = False
         # A reduction over dimensions of extent 1 only: one element stays one element.
         self.trivial = isinstance(primitive, Reduction) and all(
             self.inputs[0].shape[axis] == ONE for axis in primitive.axes
@@ -135,6 +140,7 @@ def symbolic_values(program: Program) -> ValueGraph:
 
     for number, leaf in enumerate(program.leaves):
         value = Value(len(values), None, (), shape_of(leaf), leaf.dtype, (), number)
+        value.donated = number in program.donated
         start = program.starts.get(-1 - number)
         if start is not None:
             value.strides = leaf_strides(leaf, start)

@@ -2,14 +2,34 @@
 axis becomes the vector loop and the outermost ones the parallel loop.
 
 The vector axis is the innermost one: the last reduced axis when the last axis is reduced, else the last
-axis that is not. Decisions depend on structure (symbolic strides), never on sizes.
+axis that is not; or the one along which most loads are contiguous. Decisions depend on structure (symbolic
+strides), never on sizes; the widths of strips are computed from sizes when the kernel runs.
+
+  rows     each iteration of the parallel loop takes a row, passes over the row are vector loops
+  columns  reductions over outer axes: a strip of columns at a time, BLOCK_ROWS rows of it at a time
+  tiles    elementwise work with a transposed operand: tiles of TILE_ROWS x TILE_COLUMNS
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tarry.loops.poly import Affine, Poly
+from tarry.loops.poly import ONE, ZERO, Affine, Poly
+
+# Rows of a strip whose elements are added up in registers before they meet the totals.
+BLOCK_ROWS = 8
+# A strip is wide enough for long reads, and narrow enough for eight or more strips and totals in L1.
+LEAST_STRIP = 64
+MOST_STRIP = 1024
+STRIPS = 4
+# One cache line of the transposed operand, by a few lines of the others.
+TILE_ROWS = 16
+TILE_COLUMNS = 64
+
+
+def strip_width(columns: int) -> int:
+    """How many columns are reduced together (`lower_columns` computes the same in the kernel)."""
+    return max(LEAST_STRIP, min(MOST_STRIP, columns // STRIPS & -LEAST_STRIP))
 
 
 class LoopAxis:
@@ -46,14 +66,43 @@ class Schedule:
 
 
 def schedule_axes(
-    space: Sequence[Poly], outer: Sequence[int], inner: Sequence[int], places: Sequence[Affine]
+    space: Sequence[Poly],
+    outer: Sequence[int],
+    inner: Sequence[int],
+    places: Sequence[Affine],
+    loads: Sequence[Affine],
 ) -> Schedule:
-    """The schedule of a group; `places` are all the linear expressions its axes occur in."""
+    """The schedule of a group; `places` are all the linear expressions its axes occur in, `loads` those of
+    what it reads."""
     outer_loops = collapse(space, outer, places)
     inner_loops = collapse(space, inner, places)
     last = len(space) - 1
     vector_outer = bool(outer_loops) and last not in inner
+    if outer_loops and inner_loops and not vector_outer:
+        vector_outer = _prefers(loads, outer_loops[-1].axis, inner_loops[-1].axis)
     return Schedule(outer_loops, inner_loops, vector_outer)
+
+
+def _prefers(loads: Sequence[Affine], axis: int, other: int) -> bool:
+    """Whether more loads are contiguous along `axis` than along `other`."""
+    both = [p for p in loads if p.coefficient(axis) != ZERO and p.coefficient(other) != ZERO]
+    along = [place for place in both if place.coefficient(axis) == ONE]
+    against = [place for place in both if place.coefficient(other) == ONE]
+    return len(along) > len(against)
+
+
+def tile_loop(schedule: Schedule, loads: Sequence[Affine]) -> LoopAxis | None:
+    """The loop along which an operand is contiguous that is strided along the vector loop, if any."""
+    if schedule.inner or len(schedule.outer) < 2:
+        return None
+    last = schedule.outer[-1].axis
+    for place in loads:
+        if place.coefficient(last) in (ZERO, ONE):
+            continue
+        for loop in schedule.outer[:-1]:
+            if place.coefficient(loop.axis) == ONE:
+                return loop
+    return None
 
 
 def collapse(space: Sequence[Poly], axes: Sequence[int], places: Sequence[Affine]) -> list[LoopAxis]:

@@ -9,16 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tarry.base.dtypes import Dtype
-from tarry.compiler.access import Position, Run, StridedView, Unreachable, linear_place, pull, strided_view
+from tarry.compiler.access import Position, Run, Unreachable, linear_place, pull
 from tarry.compiler.program import Value
 from tarry.loops.builder import Builder
 from tarry.loops.ir import Instr
 from tarry.loops.operations import cost_of
-from tarry.loops.poly import Affine, Poly
+from tarry.loops.poly import NOWHERE, ONE, Affine, Poly, along
 from tarry.ops.elementwise import Constant, Elementwise
 from tarry.ops.generators import Iota
 from tarry.ops.indexed import Gather
 from tarry.ops.structure import Condition
+
+# Axes from here on are no loops: they stand for the values of index arrays.
+FIRST_INDEX_AXIS = 1 << 20
 
 # A guard is a conjunction: each entry holds when its conditions all hold, or (False) when they do not.
 Guard = tuple[tuple[tuple[Condition, ...], bool], ...]
@@ -28,13 +31,14 @@ InstanceKey = tuple[Value, Position, Guard]
 class Instance:
     """One value at one position.
 
-    operands    of an elementwise op its inputs; of a view its pieces; of a gather its indices
+    operands    of an elementwise op its inputs; of a view its pieces; of a gather its axes and its source
     conditions  of a view: those of each piece
-    source      of a gather: what is indexed, as strides over a stored value
+    axis        an instance that is no value but index array `number` of the gather `value`, made safe: the
+                axis that stands for it in the positions of the source
     loaded      whether the value is read from memory (or known from the same kernel)
     """
 
-    __slots__ = ("conditions", "guard", "loaded", "operands", "position", "source", "value")
+    __slots__ = ("axis", "conditions", "guard", "loaded", "number", "operands", "position", "value")
 
     def __init__(self, value: Value, position: Position, guard: Guard, loaded: bool) -> None:
         self.value = value
@@ -43,7 +47,8 @@ class Instance:
         self.loaded = loaded
         self.operands: list[Instance] = []
         self.conditions: list[tuple[Condition, ...]] = []
-        self.source: StridedView | None = None
+        self.axis: int | None = None
+        self.number = 0
 
     @property
     def key(self) -> InstanceKey:
@@ -56,7 +61,7 @@ class Instance:
 class Trace:
     """Instances in order of execution, operands first."""
 
-    __slots__ = ("_origins", "extents", "instances", "known", "stored")
+    __slots__ = ("_axes", "_origins", "extents", "instances", "known", "stored")
 
     def __init__(self, stored: set[Value], extents: dict[int, Poly]) -> None:
         self.stored = stored
@@ -65,6 +70,7 @@ class Trace:
         self.known: dict[InstanceKey, Instance] = {}
         # The value to store when a position over several dimensions meets a view that needs them apart.
         self._origins: dict[InstanceKey, Value] = {}
+        self._axes: dict[tuple[Value, int, Position, Guard], Instance] = {}
 
     def add(self, value: Value, position: Position, computed: bool = False) -> Instance:
         """The instance of a sink, with everything it needs; Unreachable names a value to store first.
@@ -109,7 +115,7 @@ class Trace:
         if instance.loaded and value.strides is not None and any(run.count > 1 for run in instance.position):
             # A strided leaf has no row-major place: what was reshaped has to be stored row-major.
             raise Unreachable(origin if origin is not None else value)
-        if instance.loaded or instance.operands:
+        if instance.loaded or instance.operands or instance.axis is not None:
             return
         primitive = value.primitive
         if value.view:
@@ -146,13 +152,31 @@ class Trace:
         value = instance.value
         if any(run.count != 1 for run in instance.position):
             raise Unreachable(origin if origin is not None else value)
-        source = strided_view(value.inputs[0], self.stored)
-        if not isinstance(source, StridedView):
-            raise Unreachable(source)
-        instance.source = source
-        position = tuple([instance.position[axis] for axis in gather.index_axes])
-        for index in value.inputs[1:]:
-            instance.operands.append(self._instance(index, position, instance.guard, None))
+        at = tuple([instance.position[axis] for axis in gather.index_axes])
+        source = value.inputs[0]
+        position: list[Run] = []
+        for d, number in enumerate(gather.source_map):
+            if number >= 0:
+                position.append(instance.position[number])
+                continue
+            axis = self._index_axis(instance, at, -number - 1)
+            instance.operands.append(axis)
+            assert axis.axis is not None
+            position.append(Run(1, along(axis.axis) if source.shape[d] != ONE else NOWHERE))
+        instance.operands.append(self._instance(source, tuple(position), instance.guard, None))
+
+    def _index_axis(self, gather: Instance, position: Position, number: int) -> Instance:
+        """The axis that stands for index array `number`, known when the array's value is."""
+        index = self._instance(gather.value.inputs[1 + number], position, gather.guard, None)
+        key = (gather.value, number, position, gather.guard)
+        found = self._axes.get(key)
+        if found is None:
+            found = Instance(gather.value, position, gather.guard, False)
+            found.axis = FIRST_INDEX_AXIS + len(self._axes)
+            found.operands.append(index)
+            found.number = number
+            self._axes[key] = found
+        return found
 
 
 def load_place(instance: Instance) -> Affine:
@@ -187,7 +211,3 @@ def own_cost(value: Value) -> int:
 def axes_of(position: Position) -> set[int]:
     """The loop axes a position depends on."""
     return {axis for run in position for axis, _ in run.place.terms}
-
-
-def single(place: Affine) -> Run:
-    return Run(1, place)

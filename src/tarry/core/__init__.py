@@ -26,6 +26,14 @@ from tarry.base.dtypes import (
     uint64,
     unsignedinteger,
 )
+from tarry.engine.background import (
+    async_eval,
+)
+from tarry.engine.compile import (
+    compile,
+    disable_compile,
+    enable_compile,
+)
 from tarry.engine.evaluate import (
     eval,
 )
@@ -361,6 +369,7 @@ __all__ = [
     "asin",
     "asinh",
     "astype",
+    "async_eval",
     "atan",
     "atan2",
     "atanh",
@@ -384,6 +393,7 @@ __all__ = [
     "clear_cache",
     "clear_streams",
     "clip",
+    "compile",
     "complex64",
     "complexfloating",
     "concat",
@@ -404,11 +414,13 @@ __all__ = [
     "device_info",
     "diag",
     "diagonal",
+    "disable_compile",
     "divide",
     "divmod",
     "e",
     "empty",
     "empty_like",
+    "enable_compile",
     "equal",
     "erf",
     "erfinv",

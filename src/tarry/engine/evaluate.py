@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 
 from tarry.base import trees
-from tarry.engine.keying import record
+from tarry.engine.keying import Recorded, record
 from tarry.engine.plans import Plan
 from tarry.graph.array import array
 from tarry.graph.node import Node
 from tarry.graph.operators import operators
-from tarry.graph.tracing import forget_inputs, require_evaluation
+from tarry.graph.tracing import forget_inputs, require_evaluation, retains_graph
 from tarry.graph.walk import unevaluated
 from tarry.runtime.counters import counters
 
-_lock = threading.RLock()
+# Held while a plan is found and run: evaluations happen one after the other.
+run_lock = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    # A child that is forked while another thread evaluates would wait for it for ever.
+    os.register_at_fork(
+        before=run_lock.acquire, after_in_parent=run_lock.release, after_in_child=run_lock.release
+    )
 _plans: dict[tuple[int, ...], Plan] = {}
 MOST_PLANS = 4096
 
@@ -23,23 +30,29 @@ MOST_PLANS = 4096
 def evaluate(requested: Sequence[Node]) -> None:
     """Compute the nodes, and whatever else of their graph somebody still holds."""
     require_evaluation()
-    with _lock:
+    with run_lock:
         order = unevaluated(requested)
         if not order:
             return
-        recorded = record(order, requested)
+        recorded = record(order, requested, donate=not retains_graph())
         counters.nodes += len(order)
-        plan = _plans.get(recorded.key)
-        if plan is None:
-            plan = Plan(recorded)
-            if len(_plans) >= MOST_PLANS:
-                _plans.pop(next(iter(_plans)))
-            _plans[recorded.key] = plan
-            counters.plans_built += 1
-        else:
-            counters.plans_reused += 1
+        plan = find_plan(recorded)
         plan.run(recorded)
         forget_inputs([order[number] for number in plan.output_numbers])
+
+
+def find_plan(recorded: Recorded) -> Plan:
+    """The plan for a recorded graph; built when none is known. The caller holds `run_lock`."""
+    plan = _plans.get(recorded.key)
+    if plan is None:
+        plan = Plan(recorded)
+        if len(_plans) >= MOST_PLANS:
+            _plans.pop(next(iter(_plans)))
+        _plans[recorded.key] = plan
+        counters.plans_built += 1
+    else:
+        counters.plans_reused += 1
+    return plan
 
 
 def eval(*values: object) -> None:

@@ -21,12 +21,13 @@ _OWN_REFERENCES = 4
 class Recorded:
     """A graph as found: the key, what is not in the key, and the nodes."""
 
-    __slots__ = ("arguments", "key", "leaves", "nodes", "outputs", "scalars", "sizes", "starts")
+    __slots__ = ("arguments", "donated", "key", "leaves", "nodes", "outputs", "scalars", "sizes", "starts")
 
     def __init__(self, nodes: list[Node]) -> None:
         self.nodes = nodes
         self.leaves: list[Node] = []
         self.outputs: list[int] = []
+        self.donated: list[int] = []
         self.arguments: list[int] = []
         self.scalars: list[Scalar] = []
         self.sizes: dict[int, int] = {}
@@ -39,11 +40,15 @@ class Recorded:
         for number, node in enumerate(self.nodes):
             if isinstance(node.primitive, Constant):
                 scalars[number] = len(scalars)
-        return Program(self.leaves, self.nodes, self.outputs, self.sizes, self.starts, scalars)
+        return Program(
+            self.leaves, self.nodes, self.outputs, self.sizes, self.starts, scalars, set(self.donated)
+        )
 
 
-def record(nodes: list[Node], requested: Sequence[Node]) -> Recorded:
+def record(nodes: list[Node], requested: Sequence[Node], donate: bool = False) -> Recorded:
     """Key and arguments of a graph, given in order of execution.
+
+    With `donate`, evaluated inputs that nobody else holds may be changed in place by updates.
 
     Wanted are the requested nodes and those that someone outside the graph holds: an array the user still
     has a handle on, or an unevaluated graph that shares a part with this one.
@@ -58,7 +63,7 @@ def record(nodes: list[Node], requested: Sequence[Node]) -> Recorded:
         node = nodes[number]
         primitive = node.primitive
         if primitive is None:
-            raise ValueError("[eval] Attempting to eval an array without a primitive.")
+            raise RuntimeError("[eval] Attempting to eval an array without a primitive.")
         parts.append(primitive.key)
         parts.append(node.dtype.code)
         for source in node.inputs:
@@ -92,6 +97,8 @@ def record(nodes: list[Node], requested: Sequence[Node]) -> Recorded:
     # These two still name nodes, which would count as held.
     node = source = nodes[0]
     del node, source
+    if donate:
+        _mark_donated(recorded, parts, uses)
     _mark_outputs(recorded, parts, {id(node) for node in requested}, uses)
     recorded.key = tuple(parts)
     return recorded
@@ -110,10 +117,35 @@ def _mark_outputs(recorded: Recorded, parts: list[int], requested: set[int], use
     parts.extend(outputs)
 
 
+def _mark_donated(recorded: Recorded, parts: list[int], uses: list[int]) -> None:
+    """Append the numbers of the leaves whose buffers updates may take over.
+
+    Such a leaf is held by the update alone, and its buffer by the leaf alone: no handle, no other graph, no
+    NumPy view.
+    """
+    count = sys.getrefcount
+    for number in range(len(recorded.nodes)):
+        primitive = recorded.nodes[number].primitive
+        if primitive is None or not primitive.updates:
+            continue
+        base = recorded.nodes[number].inputs[0]
+        storage = base.storage
+        # The list of leaves, the dictionary of numbers, `base` and the argument, and the update's inputs.
+        if storage is None or count(base) > _OWN_REFERENCES + 1:
+            continue
+        buffer = storage.buffer
+        dense = storage.contiguous and storage.offset == 0 and buffer.owned
+        # The leaf's attribute or the storage's, the local name, and the argument.
+        if dense and count(storage) <= 3 and count(buffer) <= 3:
+            leaf = recorded.leaves.index(base)
+            recorded.donated.append(leaf)
+            parts.append(-6 - leaf)
+
+
 def _add_leaf(leaf: Node, recorded: Recorded, parts: list[int]) -> None:
     storage = leaf.storage
     if storage is None:
-        raise ValueError("[eval] Attempting to eval an array without a primitive.")
+        raise RuntimeError("[eval] Attempting to eval an array without a primitive.")
     number = len(recorded.leaves)
     recorded.leaves.append(leaf)
     arguments, sizes = recorded.arguments, recorded.sizes

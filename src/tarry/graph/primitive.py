@@ -30,6 +30,8 @@ class Primitive:
     name: ClassVar[str] = ""
     # True when the output's shape does not follow from the inputs' shapes and the structural parameters.
     shaped: ClassVar[bool] = True
+    # True when the op changes a copy of its first input, or that input itself when nobody else needs it.
+    updates: ClassVar[bool] = False
 
     __slots__ = ("arguments", "key")
 

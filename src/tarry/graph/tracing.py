@@ -50,6 +50,16 @@ def retains_graph() -> bool:
     return _state.retaining > 0
 
 
+def may_flush() -> bool:
+    """Whether evaluating here and now is allowed, and lets go of what was recorded: outside transforms."""
+    return _state.forbidding == 0 and _state.retaining == 0
+
+
+def is_transforming() -> bool:
+    """Whether a transform is running a function on this thread, and will look at what it records."""
+    return _state.retaining > 0 or _state.forbidding > 0
+
+
 def forget_inputs(nodes: list[Node]) -> None:
     """Drop the inputs of nodes that were evaluated: now, or when no transform on this thread needs them."""
     if _state.retaining > 0:

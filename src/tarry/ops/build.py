@@ -9,12 +9,26 @@ from tarry.base.errors import UserCall
 from tarry.base.shapes import Shape
 from tarry.graph.array import array, wrap
 from tarry.graph.node import Node
+from tarry.graph.operators import operators
 from tarry.graph.primitive import Primitive
+from tarry.graph.tracing import may_flush
+
+# A program that records for ever and never looks at a value must not grow without limit: every so many
+# operations the array being recorded is evaluated.
+MOST_RECORDED = 1 << 16
+_recorded = 0
 
 
 def build(primitive: Primitive, inputs: Sequence[array], shape: Shape, dtype: Dtype) -> array:
     """A new array: the primitive applied to the inputs."""
-    return wrap(Node(primitive, tuple([value._node for value in inputs]), shape, dtype))
+    global _recorded
+    result = wrap(Node(primitive, tuple([value._node for value in inputs]), shape, dtype))
+    _recorded += 1
+    if _recorded > MOST_RECORDED:
+        _recorded = 0
+        if may_flush():
+            operators.evaluate([result._node])
+    return result
 
 
 def build_checked(

@@ -260,6 +260,11 @@ def binary_operands(op: str, a: object, b: object, lift: Dtype | None = None) ->
 def _weak_operands(
     op: str, strong: array, weak: object, lift: Dtype | None, swapped: bool
 ) -> tuple[array, array]:
+    node = strong._node
+    if type(weak) is float and node.dtype.kind == "f":
+        # By far the most common case.
+        other = wrap(Node(Constant(weak), (), node.shape, node.dtype))
+        return (other, strong) if swapped else (strong, other)
     kind = scalar_kind(weak)
     if kind is None:
         other = weak_array(op, strong, weak)
@@ -303,4 +308,4 @@ def float_operand(op: str, value: object) -> array:
 def elementwise(primitive: Elementwise, inputs: Sequence[array], dtype: Dtype | None = None) -> array:
     """The primitive on operands of equal shape; `dtype` is that of the first operand unless given."""
     first = inputs[0]._node
-    return build(primitive, inputs, first.shape, first.dtype if dtype is None else dtype)
+    return build(primitive, inputs, first.shape, dtype or first.dtype)

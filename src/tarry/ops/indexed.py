@@ -16,8 +16,12 @@ from tarry.base.shapes import Shape, contiguous_strides, size_of
 from tarry.graph.array import array
 from tarry.graph.operators import operators
 from tarry.graph.primitive import Primitive
+from tarry.ops.arithmetic import add
 from tarry.ops.build import build_checked
+from tarry.ops.comparison import equal, less
 from tarry.ops.elementwise import cast, constant
+from tarry.ops.generators import iota
+from tarry.ops.selection import where
 from tarry.ops.slices import or_zeros
 from tarry.ops.structure import batch_to_front, broadcast, move_axis, reshaped
 
@@ -43,15 +47,27 @@ class Gather(Primitive):
     ) -> list[array | None]:
         found: list[array | None] = []
         for number in wanted:
-            if number == 0:
-                zeros = constant(0, cotangent.dtype, inputs[0].shape)
-                scattered_values = scattered(
-                    zeros, cotangent, inputs[1:], self.source_map, self.index_axes, "add"
-                )
-                found.append(scattered_values)
-            else:
+            if number != 0:
                 found.append(None)
+                continue
+            axis = self._picking_axis(cotangent.shape)
+            if axis is not None:
+                found.append(_put_one(cotangent, inputs[1], axis, inputs[0].shape))
+                continue
+            zeros = constant(0, cotangent.dtype, inputs[0].shape)
+            found.append(
+                scattered(zeros, cotangent, inputs[1:], self.source_map, self.index_axes, "add")
+            )
         return found
+
+    def _picking_axis(self, shape: Shape) -> int | None:
+        """The axis along which one element of every line is taken, if that is all the gather does."""
+        if self.index_axes != tuple(range(len(shape))) or len(self.source_map) != len(shape):
+            return None
+        picked = [axis for axis, number in enumerate(self.source_map) if number != axis]
+        if len(picked) != 1 or self.source_map[picked[0]] >= 0 or shape[picked[0]] != 1:
+            return None
+        return picked[0]
 
     def jvp(self, inputs: Sequence[array], output: array, tangents: Sequence[array | None]) -> array | None:
         if tangents[0] is None:
@@ -67,6 +83,18 @@ class Gather(Primitive):
             source_map = (0, *source_map)
         indices, index_axes = _batched_indices(inputs[1:], axes[1:], self.index_axes, size)
         return gathered(source, indices, source_map, index_axes, (size, *output.shape)), 0
+
+
+def _put_one(value: array, index: array, axis: int, shape: Shape) -> array:
+    """Zeros of the given shape, but for one element of every line along the axis.
+
+    What a scatter would do, as an elementwise operation: it fuses with what is around it.
+    """
+    extent = shape[axis]
+    index = cast(index, int32)
+    index = where(less(index, 0), add(index, extent), index)
+    here = equal(iota(shape, axis, int32), broadcast(index, shape))
+    return where(here, broadcast(value, shape), constant(0, value.dtype, shape))
 
 
 def shifted(source_map: SourceMap) -> SourceMap:
@@ -99,6 +127,7 @@ class Scatter(Primitive):
     """
 
     name = "Scatter"
+    updates = True
     __slots__ = ("index_axes", "mode", "source_map")
 
     def __init__(self, source_map: SourceMap, index_axes: tuple[int, ...], mode: str) -> None:

@@ -29,6 +29,7 @@ from tarry.ops.random_bits import (
     bits_at,
     host_split,
     positions,
+    require_key,
     words_of_host_key,
     words_of_key,
 )
@@ -104,8 +105,7 @@ class _RandomState:
     def __setitem__(self, index: int, value: array) -> None:
         if index not in (0, -1):
             raise IndexError(f"[random.state] The state has one entry: index {index} is out of range.")
-        words_of_key(require_array("random.state", value))
-        _state.key = value
+        _state.key = require_key(require_array("random.state", value))
         _state.words = None
 
     def __iter__(self) -> Iterator[array]:

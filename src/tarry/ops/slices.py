@@ -175,6 +175,7 @@ class SliceUpdate(Primitive):
     """`base` with a region replaced by `update`, which has the region's shape and the base's dtype."""
 
     name = "SliceUpdate"
+    updates = True
     __slots__ = ("steps", "whole")
 
     def __init__(self, steps: tuple[int, ...], whole: tuple[bool, ...], arguments: tuple[int, ...]) -> None:

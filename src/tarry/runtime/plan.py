@@ -131,13 +131,14 @@ class _Patches:
 class _Frame:
     """The memory of one run in flight: the rows of the steps and their argument slots."""
 
-    __slots__ = ("address", "rows", "slots")
+    __slots__ = ("address", "bound", "rows", "slots")
 
     def __init__(self, rows: IntArray, slots: IntArray, slot_starts: IntArray) -> None:
         self.rows = rows.copy()
         self.slots = slots.copy()
         self.rows[1::STEP_INTS] = self.slots.ctypes.data + 8 * slot_starts
         self.address = self.rows.ctypes.data
+        self.bound: IntArray | None = None  # the values that are filled in
 
 
 class StepTable:
@@ -219,7 +220,8 @@ class StepTable:
     def run(self, pool: ThreadPool, addresses: IntArray, values: IntArray | None = None) -> None:
         """Bind the addresses of the numbered buffers and the values, and run every step in order.
 
-        The caller keeps the buffers alive until the run has ended. Errors: ValueError when there are fewer
+        `values` must not change afterwards: the same array again is taken to hold the same values. The caller
+        keeps the buffers alive until the run has ended. Errors: ValueError when there are fewer
         addresses or values than the steps mention; whatever a host step raises.
         """
         if len(addresses) < self.buffer_count or (0 if values is None else len(values)) < self.value_count:
@@ -240,7 +242,8 @@ class StepTable:
         counters.kernels_run += self.kernel_count
 
     def _bind(self, frame: _Frame, addresses: IntArray, values: IntArray | None) -> None:
-        if values is not None:
+        if values is not None and frame.bound is not values:
+            frame.bound = values
             if self._value_patches is not None:
                 positions, sources = self._value_patches
                 frame.slots[positions] = values[sources]
