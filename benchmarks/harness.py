@@ -122,6 +122,7 @@ class Figures:
         self.estimate = 0.0
         self.first_seconds: float | None = None
         self.compilations: int | None = None
+        self.first_compilations = 0
         self.reason: str | None = None
         self.failed = False
 
@@ -280,7 +281,11 @@ class Harness:
         # /proc/stat counts in hundredths of a second, so a turn may seem disturbed by that much.
         others = machine.busy_seconds(self.cores) - before - reply["processor"] - 0.02
         entry.turns += 1
-        entry.compilations = reply.get("compilations")
+        # What the first turn makes is the structure's cost, not that of a new size.
+        made = reply.get("compilations")
+        if made is not None:
+            entry.first_compilations = made if entry.turns == 1 else entry.first_compilations
+            entry.compilations = made - entry.first_compilations
         if others > machine.BUSY_SHARE * len(self.cores) * reply["elapsed"]:
             entry.disturbed += reply["samples"]
         else:

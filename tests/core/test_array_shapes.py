@@ -131,3 +131,15 @@ def test_regions_outside_raise() -> None:
         mx.as_strided(mx.arange(4), (2, 2), (1,))
     with pytest.raises(TypeError, match="reshape"):
         mx.reshape(mx.arange(4), 4)  # type: ignore[arg-type]
+
+
+def test_contiguous_moves_the_values() -> None:
+    x = mx.arange(6).reshape(2, 3)
+    mx.eval(x)
+    turned = np.asarray(mx.contiguous(x.T))
+    assert turned.flags.c_contiguous and turned.tolist() == [[0, 3], [1, 4], [2, 5]]
+    view = x.T
+    mx.eval(view)
+    kept = np.asarray(mx.contiguous(view, allow_col_major=True))
+    assert kept.flags.f_contiguous and kept.tolist() == turned.tolist()
+    assert mx.contiguous(x) is not x and mx.contiguous(x)._node is x._node

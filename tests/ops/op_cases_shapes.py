@@ -166,6 +166,14 @@ VIEWS = [
         Variant((0, 3)),
     ),
     view(
+        "contiguous",
+        lambda module, a: module.contiguous(module.transpose(a)),
+        lambda a: np.ascontiguousarray(a.T).reshape(a.T.shape),
+        Variant((2, 3, 4)),
+        Variant(()),
+        Variant((0, 3)),
+    ),
+    view(
         "broadcast_to",
         *same_name("broadcast_to"),
         Variant((5, 1), shape=(5, 7)),

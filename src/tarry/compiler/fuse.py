@@ -132,9 +132,8 @@ def _store_required(fusion: Fusion) -> None:
         if isinstance(primitive, Matmul):
             for source in value.inputs:
                 _store_under(source, stored)
-        elif isinstance(primitive, (Scatter, SliceUpdate)):
-            if not value.inputs[0].leaf:
-                stored.add(value.inputs[0])
+        elif isinstance(primitive, (Scatter, SliceUpdate)) and not value.inputs[0].leaf:
+            stored.add(value.inputs[0])
     for value in fusion.graph.outputs:
         _store_output(value, fusion)
 

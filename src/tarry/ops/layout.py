@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tarry.base.dtypes import Dtype, bool_, complex64, float32, int32, uint8, uint16, uint32, uint64
-from tarry.base.shapes import Shape, contiguous_strides, normalize_axis, size_of
+from tarry.base.shapes import Shape, contiguous_strides, is_contiguous, normalize_axis, size_of
 from tarry.graph.array import array, wrap
 from tarry.loops.builder import Builder
 from tarry.loops.ir import Instr
@@ -13,7 +13,16 @@ from tarry.ops.arithmetic import add, multiply
 from tarry.ops.bitwise import bitwise_or, left_shift, right_shift
 from tarry.ops.comparison import not_equal
 from tarry.ops.complex_numbers import combine_parts, imag, real
-from tarry.ops.elementwise import ArrayLike, Elementwise, as_array, cast, constant, elementwise, require_array
+from tarry.ops.elementwise import (
+    ArrayLike,
+    Elementwise,
+    Partial,
+    as_array,
+    cast,
+    constant,
+    elementwise,
+    require_array,
+)
 from tarry.ops.generators import iota
 from tarry.ops.indexed import gathered, scattered
 from tarry.ops.slices import narrowed, sliced
@@ -126,14 +135,40 @@ def as_strided(
     return gathered(flatten(a), [place], (-1,), tuple(range(len(extents))), extents)
 
 
+class Contiguous(Elementwise):
+    """The same values; where they are stored, in row-major order."""
+
+    name = "Contiguous"
+    __slots__ = ()
+
+    def emit(self, builder: Builder, *args: Instr) -> Instr:
+        return args[0]
+
+    def partial(self, number: int, inputs: Sequence[array], output: array) -> Partial:
+        return 1
+
+
+_CONTIGUOUS = Contiguous()
+
+
 def contiguous(a: array, /, allow_col_major: bool = False, *, stream: object = None) -> array:
-    """The array; how its values lie in memory is decided when they are computed.
+    """The array with its values in row-major order in memory; a copy where they lie otherwise.
+
+    `allow_col_major` leaves values in column-major order as they are.
 
     Example:
-        >>> mx.contiguous(mx.array([1, 2]))
-        array([1, 2], dtype=int32)
+        >>> mx.contiguous(mx.array([[1, 2], [3, 4]]).T)
+        array([[1, 3],
+               [2, 4]], dtype=int32)
     """
-    return wrap(require_array("contiguous", a)._node)
+    a = require_array("contiguous", a)
+    storage = a._node.storage
+    if storage is not None:
+        if storage.contiguous:
+            return wrap(a._node)
+        if allow_col_major and is_contiguous(a.shape[::-1], storage.strides[::-1]):
+            return wrap(a._node)
+    return elementwise(_CONTIGUOUS, (a,))
 
 
 def astype(a: array, dtype: Dtype, /, *, stream: object = None) -> array:
