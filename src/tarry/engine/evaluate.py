@@ -14,6 +14,7 @@ from tarry.graph.node import Node
 from tarry.graph.operators import operators
 from tarry.graph.tracing import forget_inputs, require_evaluation, retains_graph
 from tarry.graph.walk import unevaluated
+from tarry.ops.build import restart_count
 from tarry.runtime.counters import counters
 
 # Held while a plan is found and run: evaluations happen one after the other.
@@ -38,6 +39,7 @@ def evaluate(requested: Sequence[Node]) -> None:
         counters.nodes += len(order)
         plan = find_plan(recorded)
         plan.run(recorded)
+        restart_count()
         forget_inputs([order[number] for number in plan.output_numbers])
 
 

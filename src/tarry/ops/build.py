@@ -13,8 +13,8 @@ from tarry.graph.operators import operators
 from tarry.graph.primitive import Primitive
 from tarry.graph.tracing import may_flush
 
-# A program that records for ever and never looks at a value must not grow without limit: every so many
-# operations the array being recorded is evaluated.
+# A program that records for ever and never looks at a value must not grow without limit: after so many
+# operations without an evaluation, the array being recorded is evaluated.
 MOST_RECORDED = 1 << 16
 _recorded = 0
 
@@ -29,6 +29,12 @@ def build(primitive: Primitive, inputs: Sequence[array], shape: Shape, dtype: Dt
         if may_flush():
             operators.evaluate([result._node])
     return result
+
+
+def restart_count() -> None:
+    """Called when something was evaluated: what was recorded before counts no more."""
+    global _recorded
+    _recorded = 0
 
 
 def build_checked(
