@@ -13,7 +13,6 @@ from tarry.graph.array import array
 from tarry.graph.node import Node
 from tarry.graph.operators import operators
 from tarry.graph.tracing import forget_inputs, require_evaluation, retains_graph
-from tarry.graph.walk import unevaluated
 from tarry.ops.build import restart_count
 from tarry.runtime.counters import counters
 
@@ -32,10 +31,10 @@ def evaluate(requested: Sequence[Node]) -> None:
     """Compute the nodes, and whatever else of their graph somebody still holds."""
     require_evaluation()
     with run_lock:
-        order = unevaluated(requested)
+        recorded = record(requested, donate=not retains_graph())
+        order = recorded.nodes
         if not order:
             return
-        recorded = record(order, requested, donate=not retains_graph())
         counters.nodes += len(order)
         plan = find_plan(recorded)
         plan.run(recorded)

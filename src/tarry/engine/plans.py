@@ -37,6 +37,7 @@ from tarry.engine.products import Product, operand
 from tarry.engine.scalars import packer
 from tarry.engine.stepwise import run_stepwise
 from tarry.graph.node import Node, Storage, strided_storage
+from tarry.graph.subgraph import Expanded, call_of
 from tarry.loops.poly import Poly
 from tarry.runtime.counters import counters
 from tarry.runtime.memory import Buffer, allocator
@@ -95,7 +96,9 @@ class Plan:
 
     def __init__(self, recorded: Recorded) -> None:
         started = time.perf_counter()
-        self.compiled: Compiled = compile_program(recorded.program())
+        expanded = Expanded(recorded.nodes)
+        self.compiled: Compiled = compile_program(recorded.program(expanded))
+        self._origins = expanded.origins
         self.output_numbers = tuple(recorded.outputs)
         self.leaf_count = len(recorded.leaves)
         self.leaf_sizes = [leaf.dtype.size for leaf in recorded.leaves]
@@ -441,9 +444,9 @@ class Plan:
         if not flag:
             return
         value = self.checks[slot]
-        node = nodes[value.node]
-        name = node.call.name if node.call is not None else "index"
-        where = f" (recorded at {node.call.where})" if node.call is not None else ""
+        call = call_of(self._origins[value.node], nodes)
+        name = call.name if call is not None else "index"
+        where = f" (recorded at {call.where})" if call is not None else ""
         raise IndexError(
             f"[{name}] Index {index} is out of range for an axis of {extent} elements{where}."
         )

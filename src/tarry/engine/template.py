@@ -17,6 +17,7 @@ from tarry.engine.keying import Recorded, record
 from tarry.engine.plans import Plan
 from tarry.graph.node import Node
 from tarry.graph.primitive import Primitive
+from tarry.graph.subgraph import Invocation
 from tarry.graph.walk import unevaluated
 from tarry.runtime.counters import counters
 
@@ -65,7 +66,8 @@ class _Prepared:
         # The real nodes must not be held: somebody who holds a node wants its value.
         blank = Node(None, (), (), recorded.nodes[0].dtype)
         self.nodes = [
-            blank if node.call is None else Node(None, (), node.shape, node.dtype, None, node.call)
+            blank if node.call is None and type(node.primitive) is not Invocation
+            else Node(node.primitive, (), node.shape, node.dtype, None, node.call)
             for node in recorded.nodes
         ]
         recorded.nodes = []
@@ -177,7 +179,8 @@ class Template:
             fresh = Node(None, (), node.shape, node.dtype, None, node.call)
             nodes[number] = fresh
             made.append(fresh)
-        recorded = Recorded(nodes)
+        recorded = Recorded()
+        recorded.nodes = nodes
         recorded.key = template.key
         recorded.outputs = template.outputs
         recorded.arguments = template.arguments
@@ -194,7 +197,7 @@ class Template:
         for placeholder, node in zip(self._placeholders, inputs):
             placeholder.storage = node.storage
         try:
-            recorded = record(unevaluated(self._computed), self._computed)
+            recorded = record(self._computed)
             plan = find_plan(recorded)
         finally:
             for placeholder in self._placeholders:

@@ -45,7 +45,7 @@ class Node:
     inputs      the nodes it reads; dropped once evaluated, unless a transform is tracing
     storage     the values once evaluated, else None
     call        what the user called and where, for operations that can fail while running
-    Everything but `inputs` and `storage` never changes.
+    Nothing else ever changes, but a node may become another description of the same value (graph.subgraph).
     """
 
     __slots__ = ("__weakref__", "call", "dtype", "inputs", "primitive", "shape", "storage")

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from tarry.graph.array import array
 
 
+Scalar = bool | int | float | complex
+
 _numbers: dict[tuple[object, ...], int] = {}
 
 
@@ -38,6 +40,11 @@ class Primitive:
     def __init__(self, arguments: tuple[int, ...] = ()) -> None:
         self.arguments = arguments
         self.key = intern_key((type(self), *self.params()))
+
+    @property
+    def scalars(self) -> tuple[Scalar, ...]:
+        """Python numbers that only enter the argument vector of a plan: the number of a constant."""
+        return ()
 
     def params(self) -> tuple[object, ...]:
         """The structural parameters, hashable."""

@@ -55,6 +55,11 @@ def may_flush() -> bool:
     return _state.forbidding == 0 and _state.retaining == 0
 
 
+def is_outermost() -> bool:
+    """Inside a transform: whether it is the only one, and one that allows evaluation."""
+    return _state.retaining == 1 and _state.forbidding == 0
+
+
 def is_transforming() -> bool:
     """Whether a transform is running a function on this thread, and will look at what it records."""
     return _state.retaining > 0 or _state.forbidding > 0

@@ -7,10 +7,13 @@ from collections.abc import Iterable
 from tarry.graph.node import Node
 
 
-def unevaluated(outputs: Iterable[Node]) -> list[Node]:
-    """The nodes that must run to give the outputs, inputs before users; evaluated nodes are left out."""
+def unevaluated(outputs: Iterable[Node], known: Iterable[Node] = ()) -> list[Node]:
+    """The nodes that must run to give the outputs, inputs before users.
+
+    Evaluated nodes are left out, and so are known ones and what only these depend on.
+    """
     order: list[Node] = []
-    seen: set[Node] = set()
+    seen: set[Node] = set(known)
     stack: list[Node | None] = []
     path: list[Node] = []
     for output in outputs:

@@ -27,13 +27,12 @@ from tarry.base.shapes import Shape, broadcast_shapes
 from tarry.graph.array import array, wrap
 from tarry.graph.node import Node
 from tarry.graph.operators import operators
-from tarry.graph.primitive import Primitive, intern_key
+from tarry.graph.primitive import Primitive, Scalar, intern_key
 from tarry.loops.builder import Builder
 from tarry.loops.ir import Instr
 from tarry.ops.build import build
 from tarry.ops.structure import batch_to_front, broadcast
 
-Scalar = bool | int | float | complex
 ArrayLike = array | Scalar | np.ndarray | np.generic
 Partial = array | int
 
@@ -106,6 +105,10 @@ class Constant(Primitive):
         self.value = value
         self.arguments = ()
         self.key = _CONSTANT
+
+    @property
+    def scalars(self) -> tuple[Scalar, ...]:
+        return (self.value,)
 
     def vmap(
         self, inputs: Sequence[array], axes: Sequence[int | None], size: int, output: array

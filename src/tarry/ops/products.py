@@ -9,11 +9,11 @@ from typing import Any
 from tarry.base.dtypes import Dtype, is_inexact, promote
 from tarry.base.shapes import Shape, broadcast_shapes, normalize_axis, size_of
 from tarry.graph.array import array
-from tarry.graph.primitive import Primitive
+from tarry.graph.primitive import Primitive, Scalar
 from tarry.ops.arithmetic import add, multiply
 from tarry.ops.build import build
 from tarry.ops.complex_numbers import conjugate
-from tarry.ops.elementwise import Scalar, cast, constant, require_array
+from tarry.ops.elementwise import cast, constant, require_array
 from tarry.ops.reductions import sum
 from tarry.ops.selection import spread
 from tarry.ops.structure import batch_to_front, broadcast, move_axis, permute, reshaped

@@ -15,10 +15,11 @@ from tarry.base.dtypes import Dtype, bfloat16, complex64, float16, float32, floa
 from tarry.base.shapes import Shape, broadcast_shapes, normalize_axis, size_of
 from tarry.graph.array import array
 from tarry.graph.operators import operators
+from tarry.graph.primitive import Scalar
 from tarry.ops.arithmetic import add, divide, multiply, negative, subtract
 from tarry.ops.comparison import less
 from tarry.ops.complex_numbers import abs, combine_parts, sign
-from tarry.ops.elementwise import ArrayLike, Scalar, as_array, cast, constant, elementwise, require_array
+from tarry.ops.elementwise import ArrayLike, as_array, cast, constant, elementwise, require_array
 from tarry.ops.exponential import log1p
 from tarry.ops.generators import checked_dtype, checked_shape
 from tarry.ops.random_bits import KeyWords, bits, bits_at, host_bits, positions, words_of_key

@@ -8,6 +8,7 @@ from typing import ClassVar
 from tarry.base.dtypes import Dtype, bfloat16, bool_, float16, float32, float64
 from tarry.base.shapes import Shape, broadcast_shapes
 from tarry.graph.array import array, wrap
+from tarry.graph.primitive import Scalar
 from tarry.loops.builder import Builder
 from tarry.loops.ir import Instr
 from tarry.ops.comparison import (
@@ -25,7 +26,6 @@ from tarry.ops.elementwise import (
     Constant,
     Elementwise,
     Partial,
-    Scalar,
     as_array,
     binary_operands,
     cast,

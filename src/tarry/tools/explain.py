@@ -33,7 +33,8 @@ from tarry.engine.evaluate import evaluate
 from tarry.engine.keying import record
 from tarry.graph.array import array
 from tarry.graph.node import Node
-from tarry.graph.walk import print_graph, unevaluated
+from tarry.graph.subgraph import Expanded
+from tarry.graph.walk import print_graph
 from tarry.loops.text import print_kernel
 
 LEVELS = {
@@ -70,13 +71,12 @@ def explain_levels(function: Callable[..., Any], *args: Any, target: str = "avx2
     _evaluate_arrays(args)
     result = function(*args)
     outputs = [leaf._node for leaf in trees.leaves([result]) if isinstance(leaf, array)]
-    order = unevaluated(outputs)
-    if not order:
+    recorded = record([node for node in outputs if node.storage is None])
+    if not recorded.nodes:
         raise ExplainError("[explain] The function recorded nothing: its result needs no computation.")
     found = {"graph": print_graph(outputs)}
-    recorded = record(order, [node for node in outputs if node.storage is None])
     # Passes may change values in place, so each level becomes text before the next pass runs.
-    graph = symbolic_values(recorded.program())
+    graph = symbolic_values(recorded.program(Expanded(recorded.nodes)))
     found["values"] = str(graph)
     graph = simplify(graph)
     found["simplified"] = str(graph)

@@ -24,6 +24,7 @@ from tarry.transforms.arguments import (
     require_arrays,
     require_function,
 )
+from tarry.transforms.pullback import pull_back_invoked
 from tarry.transforms.recording import (
     CustomOutput,
     GroupKey,
@@ -116,6 +117,14 @@ class _Backward:
 
 def pull_back(outputs: Sequence[Node], sources: Sequence[Node], cotangents: Sequence[array]) -> list[array]:
     """The cotangents of the sources, in their dtypes; zeros where no output depends on a source."""
+    found = pull_back_invoked(
+        outputs, sources, cotangents, lambda: _derive(outputs, sources, cotangents)
+    )
+    return _derive(outputs, sources, cotangents) if found is None else found
+
+
+def _derive(outputs: Sequence[Node], sources: Sequence[Node], cotangents: Sequence[array]) -> list[array]:
+    """`pull_back`, by the rules of the operations."""
     backward = _Backward(dependents(outputs, sources, "vjp"), sources)
     for output, cotangent in zip(outputs, cotangents):
         backward.give(output, cotangent)

@@ -1,0 +1,192 @@
+"""The backward graph of a function, recorded once for each structure of its forward graph.
+
+A training step records the same forward graph every time, with new nodes. Its key says how it looks: the
+operations with all their parameters, sizes and numbers, and which nodes somebody outside still holds. For a
+known key nothing is derived again: one invocation (graph.subgraph) stands for the forward and the backward
+graph, and its outputs for the gradients. What is held of the forward graph becomes outputs, too, so that the
+rest of it is forgotten.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+from tarry.graph.array import array, wrap
+from tarry.graph.node import Node
+from tarry.graph.subgraph import Subgraph, become_output, make_output
+from tarry.graph.tracing import is_outermost
+from tarry.ops.elementwise import Constant
+from tarry.transforms.recording import CustomOutput
+
+# Structures that are remembered; the oldest goes first.
+MOST_STRUCTURES = 1024
+# References to a node while its count is asked for: the list, the dictionary of numbers, the loop variable
+# and the argument of getrefcount.
+_OWN_REFERENCES = 4
+
+PullBack = Callable[[], list[array]]
+
+_known: dict[tuple[object, ...], Subgraph] = {}
+
+
+class Forward:
+    """The part of a graph that depends on the sources.
+
+    nodes   inputs before users
+    others  what they read besides, and cotangents; constants are part of the graph
+    held    numbers of the nodes that somebody outside holds
+    key     everything a backward graph may depend on
+    """
+
+    __slots__ = ("held", "key", "nodes", "others")
+
+    def __init__(
+        self, nodes: list[Node], others: list[Node], held: list[int], key: tuple[object, ...]
+    ) -> None:
+        self.nodes = nodes
+        self.others = others
+        self.held = held
+        self.key = key
+
+
+def pull_back_invoked(
+    outputs: Sequence[Node], sources: Sequence[Node], cotangents: Sequence[array], derive: PullBack
+) -> list[array] | None:
+    """The cotangents of the sources by an invocation; `derive` records them where the structure is new.
+
+    None where a graph must be there as it is: for the transforms around this one, when something of it was
+    evaluated in between, and for calls with rules of their own.
+    """
+    if not is_outermost():
+        return None
+    nodes = _dependents(outputs, sources)
+    if nodes is None:
+        return None
+    forward = _read(nodes, outputs, sources, cotangents)
+    if forward is None:
+        return None
+    inputs = [*sources, *forward.others]
+    subgraph = _known.get(forward.key)
+    if subgraph is None:
+        gradients = [gradient._node for gradient in derive()]
+        subgraph = Subgraph(inputs, [*[nodes[number] for number in forward.held], *gradients])
+        if len(_known) >= MOST_STRUCTURES:
+            _known.pop(next(iter(_known)))
+        _known[forward.key] = subgraph
+    invocation = subgraph.invoke(inputs)
+    for number, place in enumerate(forward.held):
+        become_output(nodes[place], invocation, number)
+    first = len(forward.held)
+    return [wrap(make_output(invocation, first + number)) for number in range(len(sources))]
+
+
+def _dependents(outputs: Sequence[Node], sources: Sequence[Node]) -> list[Node] | None:
+    """The nodes between sources and outputs, inputs before users; None if one has a value or own rules."""
+    active = set(sources)
+    seen = set(active)
+    between: list[Node] = []
+    stack: list[Node] = list(outputs)
+    while stack:
+        node = stack[-1]
+        if node in seen:
+            stack.pop()
+            continue
+        if node.storage is not None:
+            # An evaluated node that keeps its inputs was evaluated inside this trace.
+            if node.inputs:
+                return None
+            seen.add(node)
+            stack.pop()
+            continue
+        waiting = False
+        depends = False
+        for source in node.inputs:
+            if source not in seen:
+                stack.append(source)
+                waiting = True
+            elif source in active:
+                depends = True
+        if waiting:
+            continue
+        stack.pop()
+        seen.add(node)
+        if depends:
+            if type(node.primitive) is CustomOutput:
+                return None
+            active.add(node)
+            between.append(node)
+    return between
+
+
+def _read(
+    nodes: list[Node], outputs: Sequence[Node], sources: Sequence[Node], cotangents: Sequence[array]
+) -> Forward | None:
+    """The forward graph with its key; None when an output does not depend on any source."""
+    numbers: dict[Node, int] = {}
+    parts: list[object] = []
+    for source in sources:
+        numbers[source] = len(numbers)
+        parts += (source.shape, source.dtype.code)
+    others: list[Node] = []
+    for cotangent in cotangents:
+        _add_other(cotangent._node, parts, others)
+        numbers.setdefault(cotangent._node, len(numbers))
+    count = len(numbers)
+    outside = -1
+    uses = [0] * len(nodes)
+    for place, node in enumerate(nodes):
+        primitive = node.primitive
+        assert primitive is not None
+        parts.append(primitive.key)
+        for source in node.inputs:
+            known = numbers.get(source)
+            if known is None:
+                known = numbers[source] = outside
+                outside -= 1
+                _add_other(source, parts, others)
+            elif known >= count:
+                uses[known - count] += 1
+            parts.append(known)
+        if primitive.shaped:
+            parts.append(node.shape)
+            if primitive.arguments:
+                parts.append(primitive.arguments)
+        if node.call is not None:
+            parts += (node.call.name, node.call.where)
+        numbers[node] = count + place
+    parts.append("outputs")
+    for output in outputs:
+        if numbers.get(output, -1) < count:
+            return None
+        parts.append(numbers[output])
+    # These still name nodes, which would count as held.
+    node = source = output = nodes[0]
+    del node, source, output
+    held = _held(nodes, uses)
+    parts.append("held")
+    parts += held
+    return Forward(nodes, others, held, tuple(parts))
+
+
+def _add_other(node: Node, parts: list[object], others: list[Node]) -> None:
+    """What is known of a node that does not depend on the sources; of a constant, its number."""
+    parts += (node.shape, node.dtype.code)
+    primitive = node.primitive
+    if type(primitive) is Constant and node.storage is None:
+        value = primitive.value
+        # Zeros compare equal whatever their signs, and NaN does not equal itself.
+        parts.append(value if value and value == value else repr(value))
+    else:
+        others.append(node)
+
+
+def _held(nodes: list[Node], uses: list[int]) -> list[int]:
+    """The numbers of the nodes that are held by more than each other."""
+    count = sys.getrefcount
+    held = []
+    for place in range(len(nodes)):
+        node = nodes[place]
+        if count(node) > _OWN_REFERENCES + uses[place]:
+            held.append(place)
+    return held
