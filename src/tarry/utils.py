@@ -6,7 +6,7 @@ that lead to it with dots: ``layers.0.weight``. Nothing here touches arrays, so 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import zip_longest
 from typing import Any
 
@@ -34,15 +34,17 @@ def tree_map(fn: Callable[..., Any], tree: Any, *rest: Any, is_leaf: LeafTest | 
         >>> tree_map(lambda x, y: x + y, {"a": [1, 2]}, {"a": [10, 20]})
         {'a': [11, 22]}
     """
+    return _map(fn, tree, rest, is_leaf)
+
+
+def _map(fn: Callable[..., Any], tree: Any, rest: Sequence[Any], is_leaf: LeafTest | None) -> Any:
     if is_leaf is not None and is_leaf(tree):
         return fn(tree, *rest)
     if isinstance(tree, dict):
-        return {
-            key: tree_map(fn, child, *_entries(rest, key), is_leaf=is_leaf) for key, child in tree.items()
-        }
+        return {key: _map(fn, child, _entries(rest, key), is_leaf) for key, child in tree.items()}
     if isinstance(tree, (list, tuple)):
         children = [
-            tree_map(fn, child, *_entries(rest, index), is_leaf=is_leaf) for index, child in enumerate(tree)
+            _map(fn, child, _entries(rest, index), is_leaf) for index, child in enumerate(tree)
         ]
         return _sequence_like(tree, children)
     return fn(tree, *rest)
@@ -178,9 +180,9 @@ def tree_merge(tree_a: Any, tree_b: Any, merge_fn: Callable[[Any, Any], Any] | N
     return merge_fn(tree_a, tree_b)
 
 
-def _entries(trees: tuple[Any, ...], key: Any) -> list[Any]:
+def _entries(trees: Sequence[Any], key: Any) -> list[Any]:
     """What each of ``trees`` holds at ``key``; lookups fail with the exception of their container."""
-    entries = []
+    entries: list[Any] = []
     for tree in trees:
         try:
             entries.append(tree[key])

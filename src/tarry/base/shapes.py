@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 Shape = tuple[int, ...]
@@ -48,6 +49,15 @@ def broadcast_shapes(op: str, *shapes: Shape) -> Shape:
     >>> broadcast_shapes("add", (3, 1), (4,))
     (3, 4)
     """
+    result = _common_shape(shapes)
+    if result is None:
+        listed = " and ".join(str(s) for s in shapes)
+        raise ValueError(f"[{op}] Shapes {listed} cannot be broadcast.")
+    return result
+
+
+@functools.lru_cache(4096)
+def _common_shape(shapes: tuple[Shape, ...]) -> Shape | None:
     rank = max(len(shape) for shape in shapes)
     result = [1] * rank
     for shape in shapes:
@@ -58,8 +68,7 @@ def broadcast_shapes(op: str, *shapes: Shape) -> Shape:
             if result[offset + axis] == 1:
                 result[offset + axis] = extent
             elif result[offset + axis] != extent:
-                listed = " and ".join(str(s) for s in shapes)
-                raise ValueError(f"[{op}] Shapes {listed} cannot be broadcast.")
+                return None
     return tuple(result)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
+from typing import Any
 
-from tarry.base import trees
 from tarry.engine.keying import Recorded, record
 from tarry.engine.plans import Plan
 from tarry.graph.array import array
@@ -63,8 +63,20 @@ def eval(*values: object) -> None:
     >>> mx.eval(x)
     """
     require_evaluation()
-    nodes = [leaf._node for leaf in trees.leaves(values) if isinstance(leaf, array)]
-    evaluate([node for node in nodes if node.storage is None])
+    pending: list[Node] = []
+    stack: list[Any] = [values]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, array):
+            if item._node.storage is None:
+                pending.append(item._node)
+        elif isinstance(item, (list, tuple)):
+            stack.extend(item)
+        elif isinstance(item, dict):
+            stack.extend(item.values())
+    if pending:
+        pending.reverse()
+        evaluate(pending)
 
 
 operators.evaluate = evaluate

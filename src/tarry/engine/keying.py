@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from tarry.base.shapes import Shape
 from tarry.compiler.program import Program, stride_class
 from tarry.graph.node import Node
 from tarry.graph.primitive import Scalar
@@ -18,19 +19,22 @@ from tarry.ops.elementwise import Constant
 # References to a node that the walk itself holds while it asks for the count: the list of nodes, the
 # dictionary of numbers, the loop variable and the argument of getrefcount.
 _OWN_REFERENCES = 4
+# A node with more inputs has all of them visited before it is looked at again.
+FEW_INPUTS = 8
 
 
 class Recorded:
     """A graph as found: the key, what is not in the key, and the nodes that have to run, inputs first."""
 
     __slots__ = (
-        "arguments", "donated", "expanded", "key", "leaves", "nodes", "outputs", "scalars", "sizes", "starts"
+        "arguments", "donated", "key", "leaves", "nodes", "outputs", "scalars", "sizes", "starts", "updates"
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
         self.leaves: list[Node] = []
         self.outputs: list[int] = []
+        self.updates: list[int] = []  # numbers of the nodes that may change their first input in place
         self.donated: list[int] = []
         self.arguments: list[int] = []
         self.scalars: list[Scalar] = []
@@ -90,12 +94,15 @@ def record(requested: Sequence[Node], donate: bool = False) -> Recorded:
     numbers: dict[Node, int] = {}
     uses: list[int] = []
     parts: list[int] = []
-    _walk(list(reversed(requested)), recorded, parts, numbers, uses)
+    pending = [node for node in requested if node.storage is None]
+    pending.reverse()
+    _walk(pending, recorded, parts, numbers, uses)
     if not recorded.nodes:
         return recorded
-    if donate:
+    if donate and recorded.updates:
         _mark_donated(recorded, parts, numbers)
-    _mark_outputs(recorded, parts, {id(node) for node in requested}, uses)
+    # `requested` itself holds its nodes, so that they are found like the others.
+    _mark_outputs(recorded, parts, uses)
     recorded.key = tuple(parts)
     return recorded
 
@@ -104,44 +111,53 @@ def _walk(
     stack: list[Node], recorded: Recorded, parts: list[int], numbers: dict[Node, int], uses: list[int]
 ) -> None:
     """Number what has to run, inputs before users, and write down key and arguments on the way."""
-    nodes, sizes, arguments = recorded.nodes, recorded.sizes, recorded.arguments
+    nodes, leaves, arguments = recorded.nodes, recorded.leaves, recorded.arguments
+    shapes: dict[Shape, list[int]] = {}
     while stack:
-        node = stack[-1]
-        if node in numbers or node.storage is not None:
-            stack.pop()
+        node = stack.pop()
+        if node in numbers:
             continue
         inputs = node.inputs
-        waiting = False
         for source in inputs:
             if source in numbers:
                 continue
             if source.storage is None:
-                stack.append(source)
-                waiting = True
-            else:
-                numbers[source] = -1 - len(recorded.leaves)
-                _add_leaf(source, recorded, parts)
-        if waiting:
-            continue
-        stack.pop()
-        primitive = node.primitive
-        if primitive is None:
-            raise RuntimeError("[eval] Attempting to eval an array without a primitive.")
-        numbers[node] = number = len(nodes)
-        nodes.append(node)
-        uses.append(0)
-        parts += (primitive.key, len(inputs) << 5 | node.dtype.code)
-        for source in inputs:
-            known = numbers[source]
-            parts.append(known)
-            if known >= 0:
-                uses[known] += 1
-        if primitive.shaped:
-            _add_sizes(node.shape, parts, sizes, arguments)
+                # The rest of the inputs is looked at again afterwards: cheaper than noting how far we are.
+                stack.append(node)
+                if len(inputs) > FEW_INPUTS:
+                    stack.extend([source for source in inputs if source.storage is None])
+                else:
+                    stack.append(source)
+                break
+            numbers[source] = -1 - len(leaves)
+            _add_leaf(source, recorded, parts, shapes)
+        else:
+            primitive = node.primitive
+            if primitive is None:
+                raise RuntimeError("[eval] Attempting to eval an array without a primitive.")
+            numbers[node] = number = len(nodes)
+            nodes.append(node)
+            uses.append(0)
+            parts += (primitive.key, len(inputs) << 5 | node.dtype.code)
+            for source in inputs:
+                known = numbers[source]
+                parts.append(known)
+                if known >= 0:
+                    uses[known] += 1
+            if not primitive.shaped:
+                continue
+            shape = node.shape
+            symbols = shapes.get(shape)
+            if symbols is None:
+                symbols = shapes[shape] = _symbols(shape, recorded.sizes, arguments)
+            parts += symbols
             kind = type(primitive)
             if kind is Constant:
                 recorded.scalars.append(primitive.value)  # type: ignore[attr-defined]
-            elif primitive.arguments:
+                continue
+            if primitive.updates:
+                recorded.updates.append(number)
+            if primitive.arguments:
                 recorded.starts[number] = len(arguments)
                 arguments.extend(primitive.arguments)
             if kind is Invocation:
@@ -155,34 +171,37 @@ def _living_outputs(invocation: Node) -> list[Node]:
     assert isinstance(primitive, Invocation)
     found = [reference() for reference in primitive.outputs]
     # Those of a copy of the node are not its own.
-    return [node for node in found if node is not None and node.inputs and node.inputs[0] is invocation]
+    return [
+        node
+        for node in found
+        if node is not None and node.storage is None and node.inputs[0] is invocation
+    ]
 
 
-def _add_sizes(shape: Sequence[int], parts: list[int], sizes: dict[int, int], arguments: list[int]) -> None:
-    """Append the symbols of a shape to the key."""
-    parts.append(len(shape))
+def _symbols(shape: Shape, sizes: dict[int, int], arguments: list[int]) -> list[int]:
+    """What a shape adds to the key: its rank and the symbol of each extent."""
+    symbols = [len(shape)]
     for extent in shape:
         if extent == 1:
-            parts.append(-1)
+            symbols.append(-1)
             continue
         symbol = sizes.get(extent)
         if symbol is None:
-            symbol = len(arguments)
-            sizes[extent] = symbol
+            symbol = sizes[extent] = len(arguments)
             arguments.append(extent)
-        parts.append(symbol)
+        symbols.append(symbol)
+    return symbols
 
 
-def _mark_outputs(recorded: Recorded, parts: list[int], requested: set[int], uses: list[int]) -> None:
-    """Append the numbers of the wanted nodes. Runs when nothing but `record` holds the nodes."""
+def _mark_outputs(recorded: Recorded, parts: list[int], uses: list[int]) -> None:
+    """Append the numbers of the nodes that somebody holds who is not in the graph."""
     nodes = recorded.nodes
     outputs = recorded.outputs
     count = sys.getrefcount
     for number in range(len(nodes)):
         node = nodes[number]
-        if count(node) > _OWN_REFERENCES + uses[number] or id(node) in requested:
-            if type(node.primitive) is not Invocation:
-                outputs.append(number)
+        if count(node) > _OWN_REFERENCES + uses[number] and type(node.primitive) is not Invocation:
+            outputs.append(number)
     parts.append(-2)
     parts.extend(outputs)
 
@@ -194,10 +213,7 @@ def _mark_donated(recorded: Recorded, parts: list[int], numbers: dict[Node, int]
     NumPy view.
     """
     count = sys.getrefcount
-    for number in range(len(recorded.nodes)):
-        primitive = recorded.nodes[number].primitive
-        if primitive is None or not primitive.updates:
-            continue
+    for number in recorded.updates:
         base = recorded.nodes[number].inputs[0]
         storage = base.storage
         # The list of leaves, the dictionary of numbers, `base` and the argument, and the update's inputs.
@@ -212,14 +228,18 @@ def _mark_donated(recorded: Recorded, parts: list[int], numbers: dict[Node, int]
             parts.append(-6 - leaf)
 
 
-def _add_leaf(leaf: Node, recorded: Recorded, parts: list[int]) -> None:
+def _add_leaf(leaf: Node, recorded: Recorded, parts: list[int], shapes: dict[Shape, list[int]]) -> None:
     storage = leaf.storage
     assert storage is not None
-    number = len(recorded.leaves)
-    recorded.leaves.append(leaf)
-    arguments = recorded.arguments
+    leaves, arguments = recorded.leaves, recorded.arguments
+    number = len(leaves)
+    leaves.append(leaf)
+    shape = leaf.shape
+    symbols = shapes.get(shape)
+    if symbols is None:
+        symbols = shapes[shape] = _symbols(shape, recorded.sizes, arguments)
     parts.append(leaf.dtype.code)
-    _add_sizes(leaf.shape, parts, recorded.sizes, arguments)
+    parts += symbols
     if storage.contiguous:
         parts.append(-3)
         return

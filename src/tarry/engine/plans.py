@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -34,7 +33,7 @@ from tarry.engine.chunks import chunk_count
 from tarry.engine.keying import Recorded
 from tarry.engine.native import NativeKernel, native_kernel, thread_pool
 from tarry.engine.products import Product, operand
-from tarry.engine.scalars import packer
+from tarry.engine.scalars import ScalarSlots
 from tarry.engine.stepwise import run_stepwise
 from tarry.graph.node import Node, Storage, strided_storage
 from tarry.graph.subgraph import Expanded, call_of
@@ -107,8 +106,7 @@ class Plan:
         self._chunk_values: dict[int, int] = {}
         self._temporaries: list[Temporary] = []
         self._places: dict[ProgramValue, _Place] = {}
-        self._scalar_values: dict[tuple[int, str], int] = {}
-        self.scalar_packers: list[tuple[int, int, Callable[[Any], int]]] = []
+        self._scalars = ScalarSlots()
         self.checks: list[ProgramValue] = []
         self.fresh: list[ProgramValue] = []  # values that get buffers of their own, in order
         self._layout()
@@ -125,6 +123,7 @@ class Plan:
             for number, step in enumerate(self.compiled.steps)
             if isinstance(step, LoweredProduct)
         }
+        self._scalars.freeze()
         self._tables: dict[tuple[str, ...], StepTable] = {}
         self.bindings: dict[tuple[int, ...], Bound] = {}
         if settings.debug >= 1:
@@ -273,11 +272,10 @@ class Plan:
 
     def _scalar_value(self, binding: ScalarBinding) -> int:
         key = (binding.number, binding.dtype.name)
-        found = self._scalar_values.get(key)
+        found = self._scalars.places.get(key)
         if found is None:
             found = self._new_value()
-            self._scalar_values[key] = found
-            self.scalar_packers.append((found, binding.number, packer(binding.dtype)))
+            self._scalars.add(binding.number, binding.dtype, found)
         return found
 
     def _temporary_pointer(self, size: Callable[[Binder], int], step: int) -> Pointer:
@@ -359,12 +357,7 @@ class Plan:
         bound = self.bindings.get(tuple(recorded.arguments))
         if bound is None:
             bound = self.bind(recorded.arguments)
-        values = bound.values
-        if self.scalar_packers:
-            values = values.copy()
-            scalars = recorded.scalars
-            for number, scalar, pack in self.scalar_packers:
-                values[number] = pack(scalars[scalar])
+        values = self._scalars.fill(bound.values, recorded.scalars)
         addresses: list[int] = []
         for leaf, size in zip(recorded.leaves, self.leaf_sizes):
             storage = leaf.storage
@@ -372,8 +365,9 @@ class Plan:
             addresses.append(storage.buffer.address + storage.offset * size)
         buffers: list[Buffer] = []
         nodes = recorded.nodes
+        allocate = allocator.allocate
         for nbytes in bound.fresh_bytes:
-            buffer = allocator.allocate(nbytes)
+            buffer = allocate(nbytes)
             buffers.append(buffer)
             addresses.append(buffer.address)
         if bound.arena_bytes:
@@ -386,19 +380,18 @@ class Plan:
             status = allocator.allocate(STATUS_BYTES)
             status.view(np.int64, 0, (4,), (8,))[:] = 0
             addresses.append(status.address)
-        where = np.array(addresses, np.int64)
         if settings.debug >= 2 or settings.check >= 2:
             run_stepwise(
                 bound.table,
                 self.compiled.steps,
                 thread_pool(),
-                where,
+                np.array(addresses, np.int64),
                 values,
                 recorded.arguments,
                 recorded.scalars,
             )
         else:
-            bound.table.run(thread_pool(), where, values)
+            bound.table.run(thread_pool(), addresses, values)
         counters.bytes_copied += bound.copied_bytes
         if status is not None:
             self._raise_failures(status, nodes)

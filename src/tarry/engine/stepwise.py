@@ -21,7 +21,7 @@ from tarry.compiler.lowered import (
     StatusBinding,
 )
 from tarry.compiler.program import Value as ProgramValue
-from tarry.loops.interpret import run_kernel
+from tarry.engine.native import reference_interpreter
 from tarry.runtime.memory import Buffer
 from tarry.runtime.plan import HostStep, KernelStep, Pointer, StepTable, Value
 from tarry.runtime.threads import ThreadPool
@@ -122,7 +122,7 @@ class _Check:
         """StepwiseError when what the kernel wrote is not what the interpreter writes, up to rounding."""
         if not self.active:
             return
-        run_kernel(self.kernel.kernel, self.given)
+        reference_interpreter()(self.kernel.kernel, self.given)
         for name, found in self.memory.items():
             expected = self.given[name]
             assert isinstance(expected, np.ndarray)

@@ -60,9 +60,14 @@ def cross_entropy(
         score = mx.sum(logits * targets, axis=axis)
     else:
         score = _pick(name, logits, targets, axis)
-    loss = mx.logsumexp(logits, axis=axis) - (1 - label_smoothing) * score
-    if label_smoothing > 0:
-        loss = loss - label_smoothing * mx.mean(logits, axis=axis)
+    # The largest is 0 now, so this is their logsumexp; half types need the wider sum.
+    wide = logits.astype(mx.float32) if logits.dtype in (mx.float16, mx.bfloat16) else logits
+    loss = mx.log(mx.sum(mx.exp(wide), axis=axis))
+    loss = loss if wide is logits else loss.astype(logits.dtype)
+    if label_smoothing == 0:
+        loss = loss - score
+    else:
+        loss = loss - (1 - label_smoothing) * score - label_smoothing * mx.mean(logits, axis=axis)
     return _reduce(name, _weigh(name, loss, weights), reduction)
 
 

@@ -24,44 +24,60 @@ def value_and_grad(model: Module, fn: Callable[..., Any]) -> Callable[..., tuple
         >>> loss, gradients = loss_and_gradients(mx.ones((2, 3)))  # doctest: +SKIP
     """
 
+    def run(arrays: list[mx.array], parameters: _Parameters, *args: Any, **kwargs: Any) -> Any:
+        parameters.put(arrays)
+        return fn(*args, **kwargs)
+
+    differentiated = mx.value_and_grad(run)
+
     @functools.wraps(fn)
     def call_with_gradients(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        parameters = model.trainable_parameters()
-        # Copies, because transforms may exchange the arrays in the trees that pass through them.
-        original = tree_map(_same, parameters)
-        traced: Any = None
-
-        def call_with_parameters(parameters: Any, *args: Any, **kwargs: Any) -> Any:
-            nonlocal traced
-            traced = tree_map(_same, parameters)
-            model.update(parameters)
-            return fn(*args, **kwargs)
-
+        tree = model.trainable_parameters()
+        parameters = _Parameters(model, tree)
         try:
-            return mx.value_and_grad(call_with_parameters)(parameters, *args, **kwargs)
+            # A list of its own, because transforms exchange the arrays in the lists that pass through them.
+            value, gradients = differentiated(list(parameters.original), parameters, *args, **kwargs)
         finally:
             # Arrays of the trace must not stay in the model, whether fn succeeded or not.
-            _put_back(model, traced, original)
+            parameters.put_back()
+        remaining = iter(gradients)
+        return value, tree_map(lambda _: next(remaining), tree)
 
     return call_with_gradients
 
 
-def _same(array: mx.array) -> mx.array:
-    return array
+class _Parameters:
+    """The trainable parameters of a model, in the containers that hold them."""
 
+    __slots__ = ("original", "places", "traced")
 
-def _put_back(current: Any, traced: Any, original: Any) -> None:
-    """Replace traced arrays in ``current`` by the originals, but keep what ``fn`` itself assigned."""
-    if isinstance(traced, dict):
-        keys: Any = traced.keys()
-    elif isinstance(traced, list):
-        keys = range(len(traced))
-    else:
-        return
-    for key in keys:
-        entry = current.get(key) if isinstance(current, dict) else current[key]
-        if isinstance(traced[key], mx.array):
-            if entry is traced[key]:
-                current[key] = original[key]
-        elif entry is not None:
-            _put_back(entry, traced[key], original[key])
+    def __init__(self, model: Module, tree: Any) -> None:
+        self.places: list[tuple[Any, Any]] = []
+        self.original: list[mx.array] = []
+        self.traced: list[mx.array] = []
+        self._find(model, tree)
+
+    def _find(self, current: Any, tree: Any) -> None:
+        for key, entry in tree.items() if isinstance(tree, dict) else enumerate(tree):
+            if isinstance(entry, mx.array):
+                self.places.append((current, key))
+                self.original.append(entry)
+            else:
+                self._find(current[key], entry)
+
+    def put(self, arrays: list[mx.array]) -> None:
+        """Put arrays of a trace in the parameters' places."""
+        # A copy, because the list itself gets its own arrays back after the call.
+        self.traced = list(arrays)
+        for (container, key), array in zip(self.places, self.traced):
+            container[key] = array
+
+    def put_back(self) -> None:
+        """Replace the arrays of the trace by the originals, but keep what the function itself assigned."""
+        for (container, key), traced, original in zip(self.places, self.traced, self.original):
+            if isinstance(container, dict):
+                present = container.get(key)
+            else:
+                present = container[key] if key < len(container) else None
+            if present is traced:
+                container[key] = original

@@ -15,6 +15,7 @@ from tarry.ops.elementwise import (
     ArrayLike,
     Elementwise,
     Partial,
+    binary,
     binary_operands,
     elementwise,
     float_operand,
@@ -68,7 +69,7 @@ def add(a: ArrayLike, b: ArrayLike, /, *, stream: object = None) -> array:
     >>> mx.add(mx.array([1, 2]), 3)
     array([4, 5], dtype=int32)
     """
-    return elementwise(_ADD, binary_operands("add", a, b))
+    return binary(_ADD, "add", a, b)
 
 
 class Subtract(Elementwise):
@@ -90,7 +91,7 @@ def subtract(a: ArrayLike, b: ArrayLike, /, *, stream: object = None) -> array:
     >>> mx.subtract(5, mx.array([1, 2]))
     array([4, 3], dtype=int32)
     """
-    return elementwise(_SUBTRACT, binary_operands("subtract", a, b))
+    return binary(_SUBTRACT, "subtract", a, b)
 
 
 class Multiply(Elementwise):
@@ -113,7 +114,7 @@ def multiply(a: ArrayLike, b: ArrayLike, /, *, stream: object = None) -> array:
     array([[3, 6],
            [4, 8]], dtype=float32)
     """
-    return elementwise(_MULTIPLY, binary_operands("multiply", a, b))
+    return binary(_MULTIPLY, "multiply", a, b)
 
 
 class Divide(Elementwise):
@@ -137,7 +138,7 @@ def divide(a: ArrayLike, b: ArrayLike, /, *, stream: object = None) -> array:
     >>> mx.divide(mx.array([1, 2]), 2)
     array([0.5, 1], dtype=float32)
     """
-    return elementwise(_DIVIDE, binary_operands("divide", a, b, float32))
+    return binary(_DIVIDE, "divide", a, b, float32)
 
 
 class Reciprocal(Elementwise):

@@ -19,16 +19,31 @@ MOST_RECORDED = 1 << 16
 _recorded = 0
 
 
+_new = object.__new__
+
+
 def build(primitive: Primitive, inputs: Sequence[array], shape: Shape, dtype: Dtype) -> array:
     """A new array: the primitive applied to the inputs."""
+    return build_on(primitive, tuple([value._node for value in inputs]), shape, dtype)
+
+
+def build_on(primitive: Primitive, inputs: tuple[Node, ...], shape: Shape, dtype: Dtype) -> array:
+    """A new array: the primitive applied to nodes."""
     global _recorded
-    result = wrap(Node(primitive, tuple([value._node for value in inputs]), shape, dtype))
+    # `wrap`, written out: this is the cost of every operation.
+    result = _new(array)
+    result._node = Node(primitive, inputs, shape, dtype)
     _recorded += 1
     if _recorded > MOST_RECORDED:
-        _recorded = 0
-        if may_flush():
-            operators.evaluate([result._node])
+        _flush(result)
     return result
+
+
+def _flush(result: array) -> None:
+    global _recorded
+    _recorded = 0
+    if may_flush():
+        operators.evaluate([result._node])
 
 
 def restart_count() -> None:

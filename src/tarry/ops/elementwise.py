@@ -30,7 +30,7 @@ from tarry.graph.operators import operators
 from tarry.graph.primitive import Primitive, Scalar, intern_key
 from tarry.loops.builder import Builder
 from tarry.loops.ir import Instr
-from tarry.ops.build import build
+from tarry.ops.build import build, build_on
 from tarry.ops.structure import batch_to_front, broadcast
 
 ArrayLike = array | Scalar | np.ndarray | np.generic
@@ -295,6 +295,25 @@ def weak_array(op: str, strong: array, value: object) -> array:
     return as_array(op, value)
 
 
+def binary(primitive: Elementwise, op: str, a: object, b: object, lift: Dtype | None = None) -> array:
+    """The primitive of two operands, brought together (`binary_operands`); the result has their dtype."""
+    if type(a) is array:
+        left = a._node
+        if type(b) is array:
+            right = b._node
+            dtype = left.dtype
+            if (
+                dtype is right.dtype
+                and left.shape == right.shape
+                and (lift is None or dtype.kind == "f" or dtype.kind == "c")
+            ):
+                return build_on(primitive, (left, right), left.shape, left.dtype)
+        elif type(b) is float and left.dtype.kind == "f":
+            number = Node(Constant(b), (), left.shape, left.dtype)
+            return build_on(primitive, (left, number), left.shape, left.dtype)
+    return elementwise(primitive, binary_operands(op, a, b, lift))
+
+
 def unary_operand(op: str, value: object, lift: Dtype | None = None) -> array:
     """The operand of a unary op; `lift` is the dtype for operands that are not inexact."""
     operand = value if isinstance(value, array) else as_array(op, value)
@@ -311,4 +330,4 @@ def float_operand(op: str, value: object) -> array:
 def elementwise(primitive: Elementwise, inputs: Sequence[array], dtype: Dtype | None = None) -> array:
     """The primitive on operands of equal shape; `dtype` is that of the first operand unless given."""
     first = inputs[0]._node
-    return build(primitive, inputs, first.shape, dtype or first.dtype)
+    return build_on(primitive, tuple([value._node for value in inputs]), first.shape, dtype or first.dtype)

@@ -11,7 +11,7 @@ from tarry.base.shapes import Shape, broadcast_shapes, normalize_axis, size_of
 from tarry.graph.array import array
 from tarry.graph.primitive import Primitive, Scalar
 from tarry.ops.arithmetic import add, multiply
-from tarry.ops.build import build
+from tarry.ops.build import build, build_on
 from tarry.ops.complex_numbers import conjugate
 from tarry.ops.elementwise import cast, constant, require_array
 from tarry.ops.reductions import sum
@@ -126,6 +126,12 @@ def matmul(a: array, b: array, /, *, stream: object = None) -> array:
     array([3, 7], dtype=float32)
     """
     left, right = require_array("matmul", a), require_array("matmul", b)
+    first, second = left._node, right._node
+    if len(first.shape) == 2 == len(second.shape) and first.dtype is second.dtype:
+        # The commonest case; empty and integer operands go the long way.
+        (rows, inner), (depth, columns) = first.shape, second.shape
+        if inner == depth and rows and inner and columns and is_inexact(first.dtype):
+            return build_on(_MATMUL, (first, second), (rows, columns), first.dtype)
     return _checked_product("matmul", left, right, _product_dtype("matmul", left, right))
 
 

@@ -27,8 +27,11 @@ Axis = int | Sequence[int] | None
 
 def reduced_axes(op: str, value: array, axis: Any) -> tuple[int, ...]:
     """The axes to reduce, counted from the front. TypeError unless they are integers, a sequence or None."""
+    rank = len(value._node.shape)
     if axis is None:
-        return tuple(range(value.ndim))
+        return tuple(range(rank))
+    if type(axis) is int and -rank <= axis < rank:
+        return (axis % rank,)
     try:
         listed = [operator.index(item) for item in (axis if isinstance(axis, (list, tuple)) else (axis,))]
     except TypeError:

@@ -27,6 +27,7 @@ from tarry.ops.elementwise import (
     Elementwise,
     Partial,
     as_array,
+    binary,
     binary_operands,
     cast,
     constant,
@@ -137,7 +138,7 @@ def maximum(a: ArrayLike, b: ArrayLike, /, *, stream: object = None) -> array:
     >>> mx.maximum(mx.array([1, 5]), 3)
     array([3, 5], dtype=int32)
     """
-    return elementwise(_MAXIMUM, binary_operands("maximum", a, b))
+    return binary(_MAXIMUM, "maximum", a, b)
 
 
 def minimum(a: ArrayLike, b: ArrayLike, /, *, stream: object = None) -> array:
@@ -146,7 +147,7 @@ def minimum(a: ArrayLike, b: ArrayLike, /, *, stream: object = None) -> array:
     >>> mx.minimum(mx.array([1, 5]), 3)
     array([1, 3], dtype=int32)
     """
-    return elementwise(_MINIMUM, binary_operands("minimum", a, b))
+    return binary(_MINIMUM, "minimum", a, b)
 
 
 def clip(

@@ -5,17 +5,20 @@ Half types are computed in float32 and rounded once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tarry.base.dtypes import Dtype, bfloat16, complex64, float16, float32
 from tarry.base.shapes import size_of
 from tarry.graph.array import array
 from tarry.ops.arithmetic import add, multiply, reciprocal, subtract
+from tarry.ops.build import build
 from tarry.ops.comparison import isfinite
-from tarry.ops.complex_numbers import squared_magnitude
+from tarry.ops.complex_numbers import conjugate, squared_magnitude
 from tarry.ops.elementwise import cast, constant, require_array
 from tarry.ops.exponential import exp, log, sqrt
 from tarry.ops.reductions import Axis, Max, extremum, reduced_axes, reduced_size, without_axes
 from tarry.ops.selection import stop_gradient, where
-from tarry.ops.structure import broadcast, sum_axes
+from tarry.ops.structure import Piece, Position, View, ViewSizes, batch_to_front, broadcast, sum_axes
 
 
 def _working_operand(op: str, a: object) -> tuple[array, Dtype]:
@@ -104,6 +107,48 @@ def logsumexp(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream:
     return without_axes(cast(add(log(total), shift), dtype), axes, keepdims)
 
 
+class Softmax(View):
+    """The first input, which is the softmax over `axes` of the second, with the derivative in its own terms.
+
+    With p the result and c a cotangent, p (c - sum(c p)): the exponentials need not be kept for it.
+    """
+
+    name = "Softmax"
+    shaped = False
+    __slots__ = ("axes",)
+
+    def __init__(self, axes: tuple[int, ...]) -> None:
+        self.axes = axes
+        super().__init__()
+
+    def params(self) -> tuple[object, ...]:
+        return (self.axes,)
+
+    def pull(self, position: Position, sizes: ViewSizes) -> list[Piece]:
+        return [Piece(0, position)]
+
+    def vjp(
+        self, inputs: Sequence[array], output: array, cotangent: array, wanted: Sequence[int]
+    ) -> list[array | None]:
+        # As for a holomorphic function the transposed Jacobian meets the conjugate.
+        powers = conjugate(output)
+        return [self._derivative(powers, cotangent) if number == 1 else None for number in wanted]
+
+    def jvp(self, inputs: Sequence[array], output: array, tangents: Sequence[array | None]) -> array | None:
+        return None if tangents[1] is None else self._derivative(output, tangents[1])
+
+    def _derivative(self, powers: array, direction: array) -> array:
+        mean = sum_axes(multiply(direction, powers), self.axes)
+        return multiply(powers, subtract(direction, broadcast(mean, powers.shape)))
+
+    def vmap(
+        self, inputs: Sequence[array], axes: Sequence[int | None], size: int, output: array
+    ) -> tuple[array, int]:
+        moved = [batch_to_front(value, axis, size) for value, axis in zip(inputs, axes)]
+        shifted = Softmax(tuple([axis + 1 for axis in self.axes]))
+        return build(shifted, moved, moved[0].shape, output.dtype), 0
+
+
 def softmax(a: array, /, axis: Axis = None, *, precise: bool = False, stream: object = None) -> array:
     """exp(a) / sum(exp(a)) over the axes, without overflow. Integers become float32.
 
@@ -121,4 +166,5 @@ def softmax(a: array, /, axis: Axis = None, *, precise: bool = False, stream: ob
     greatest = stop_gradient(extremum(Max(axes), value))
     powers = exp(subtract(value, broadcast(greatest, value.shape)))
     scale = reciprocal(sum_axes(powers, axes))
-    return cast(multiply(powers, broadcast(scale, value.shape)), dtype)
+    result = multiply(powers, broadcast(scale, value.shape))
+    return cast(build(Softmax(axes), (result, value), value.shape, value.dtype), dtype)

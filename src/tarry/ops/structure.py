@@ -8,7 +8,8 @@ just other strides. A reduction keeps its axes with extent 1; dropping them is a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from tarry.base.dtypes import Dtype
@@ -18,7 +19,7 @@ from tarry.graph.primitive import Primitive
 from tarry.loops.builder import Builder
 from tarry.loops.ir import Instr
 from tarry.loops.poly import NOWHERE, Affine, Poly
-from tarry.ops.build import build
+from tarry.ops.build import build_on
 
 Position = Sequence[Affine]
 
@@ -112,12 +113,18 @@ def require_axis(axis: int | None) -> int:
     return axis
 
 
+@functools.lru_cache(4096)
+def reduction(kind: Callable[[tuple[int, ...]], Reduction], axes: tuple[int, ...]) -> Reduction:
+    """The reduction of a kind over axes; the same object every time."""
+    return kind(axes)
+
+
 def apply_reduction(primitive: Reduction, value: array, dtype: Dtype | None) -> array:
     """The reduction of `value` with its axes kept."""
     shape = list(value.shape)
     for axis in primitive.axes:
         shape[axis] = 1
-    return build(primitive, (value,), tuple(shape), value.dtype if dtype is None else dtype)
+    return build_on(primitive, (value._node,), tuple(shape), value.dtype if dtype is None else dtype)
 
 
 class Sum(Reduction):
@@ -136,24 +143,26 @@ class Sum(Reduction):
 
 def sum_axes(value: array, axes: tuple[int, ...]) -> array:
     """The sum over `axes`, kept with extent 1, in the array's own dtype."""
-    return apply_reduction(Sum(axes), value, None) if axes else value
+    return apply_reduction(reduction(Sum, axes), value, None) if axes else value
 
 
 class Broadcast(View):
-    """Repeats along dimensions of extent 1; input and output have the same rank."""
+    """Repeats along dimensions of extent 1 and along new ones in front."""
 
     name = "Broadcast"
     __slots__ = ()
 
     def pull(self, position: Position, sizes: ViewSizes) -> list[Piece]:
         source = sizes.inputs[0]
-        kept = [at if source[axis].constant != 1 else NOWHERE for axis, at in enumerate(position)]
+        present = position[len(position) - len(source) :]
+        kept = [at if source[axis].constant != 1 else NOWHERE for axis, at in enumerate(present)]
         return [Piece(0, kept)]
 
     def vjp(
         self, inputs: Sequence[array], output: array, cotangent: array, wanted: Sequence[int]
     ) -> list[array | None]:
-        return [sum_axes(cotangent, repeated_axes(inputs[0].shape, cotangent.shape))]
+        shape = inputs[0].shape
+        return [reshaped(sum_axes(cotangent, repeated_axes(shape, cotangent.shape)), shape)]
 
     def jvp(self, inputs: Sequence[array], output: array, tangents: Sequence[array | None]) -> array | None:
         return None if tangents[0] is None else broadcast(tangents[0], output.shape)
@@ -161,12 +170,17 @@ class Broadcast(View):
     def vmap(
         self, inputs: Sequence[array], axes: Sequence[int | None], size: int, output: array
     ) -> tuple[array, int]:
-        return broadcast(move_axis(inputs[0], require_axis(axes[0]), 0), (size, *output.shape)), 0
+        batched = move_axis(inputs[0], require_axis(axes[0]), 0)
+        missing = len(output.shape) - (batched.ndim - 1)
+        aligned = reshaped(batched, (size, *(1,) * missing, *batched.shape[1:]))
+        return broadcast(aligned, (size, *output.shape)), 0
 
 
 def repeated_axes(source: Shape, target: Shape) -> tuple[int, ...]:
-    """The axes along which a broadcast of `source` to `target`, of equal rank, repeats."""
-    return tuple([axis for axis in range(len(target)) if source[axis] == 1 and target[axis] != 1])
+    """The axes of `target` that a broadcast of `source` repeats along or adds."""
+    missing = len(target) - len(source)
+    repeated = [a for a in range(missing, len(target)) if source[a - missing] == 1 and target[a] != 1]
+    return (*range(missing), *repeated)
 
 
 _BROADCAST = Broadcast()
@@ -174,14 +188,11 @@ _BROADCAST = Broadcast()
 
 def broadcast(value: array, shape: Shape) -> array:
     """`value` repeated to `shape`, which it is known to broadcast to."""
-    if value.shape == shape:
+    node = value._node
+    source = node.shape
+    if source == shape:
         return value
-    missing = len(shape) - value.ndim
-    if missing:
-        value = reshaped(value, (1,) * missing + value.shape)
-        if value.shape == shape:
-            return value
-    return build(_BROADCAST, (value,), shape, value.dtype)
+    return build_on(_BROADCAST, (node,), shape, node.dtype)
 
 
 class Transpose(View):
@@ -227,11 +238,19 @@ class Transpose(View):
 
 def permute(value: array, permutation: tuple[int, ...]) -> array:
     """`value` with its axes in another order, given as non-negative axes."""
-    if permutation == tuple(range(len(permutation))):
+    primitive = transposition(permutation)
+    if primitive is None:
         return value
-    shape = value.shape
+    node = value._node
+    shape = node.shape
     target = tuple([shape[axis] for axis in permutation])
-    return build(Transpose(permutation), (value,), target, value.dtype)
+    return build_on(primitive, (node,), target, node.dtype)
+
+
+@functools.lru_cache(4096)
+def transposition(permutation: tuple[int, ...]) -> Transpose | None:
+    """The operation that reorders axes; None when they stay."""
+    return None if permutation == tuple(range(len(permutation))) else Transpose(permutation)
 
 
 def move_axis(value: array, source: int, destination: int) -> array:
@@ -273,14 +292,18 @@ class Reshape(View):
 
 def reshaped(value: array, shape: Shape) -> array:
     """`value` under another shape of the same size."""
-    source = value.shape
-    if source == shape:
+    node = value._node
+    if node.shape == shape:
         return value
+    return build_on(reshape(node.shape, shape), (node,), shape, node.dtype)
+
+
+@functools.lru_cache(4096)
+def reshape(source: Shape, target: Shape) -> Reshape:
+    """The operation between two shapes of the same size."""
     if size_of(source) == 0:
-        groups: tuple[tuple[int, int, int, int], ...] = ((0, len(source), 0, len(shape)),)
-    else:
-        groups = tuple([group.key() for group in reshape_groups(source, shape)])
-    return build(Reshape(groups), (value,), shape, value.dtype)
+        return Reshape(((0, len(source), 0, len(target)),))
+    return Reshape(tuple([group.key() for group in reshape_groups(source, target)]))
 
 
 def batch_to_front(value: array, axis: int | None, size: int) -> array:

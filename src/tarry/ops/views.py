@@ -135,7 +135,7 @@ def transpose(a: array, /, axes: Sequence[int] | None = None, *, stream: object 
     """
     a = require_array("transpose", a)
     if axes is None:
-        return fresh(permute(a, tuple(range(a.ndim - 1, -1, -1))), a)
+        return fresh(permute(a, tuple(range(len(a._node.shape) - 1, -1, -1))), a)
     order = integers("transpose", axes, "axes")
     if len(order) != a.ndim:
         raise ValueError(f"[transpose] Received {len(order)} axes for an array with {a.ndim} dimensions.")

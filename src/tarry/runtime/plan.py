@@ -17,13 +17,18 @@ A host step is a Python callable between two native stretches; it gets its argum
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import numpy as np
 
 from tarry.runtime.counters import counters
 from tarry.runtime.threads import STEP_BYTES, STEP_INTS, ThreadPool
 
+# So many addresses are written faster one by one than by NumPy.
+FEW_POINTERS = 32
+
 IntArray = np.ndarray[tuple[int], np.dtype[np.int64]]
+Addresses = Sequence[int] | IntArray
 
 
 class Value:
@@ -131,11 +136,12 @@ class _Patches:
 class _Frame:
     """The memory of one run in flight: the rows of the steps and their argument slots."""
 
-    __slots__ = ("address", "bound", "rows", "slots")
+    __slots__ = ("address", "bound", "cells", "rows", "slots")
 
     def __init__(self, rows: IntArray, slots: IntArray, slot_starts: IntArray) -> None:
         self.rows = rows.copy()
         self.slots = slots.copy()
+        self.cells = memoryview(cast(Any, self.slots))
         self.rows[1::STEP_INTS] = self.slots.ctypes.data + 8 * slot_starts
         self.address = self.rows.ctypes.data
         self.bound: IntArray | None = None  # the values that are filled in
@@ -203,6 +209,9 @@ class StepTable:
         self.value_count = max(self.value_count, value.number + 1)
         return value.number
 
+    # Position, buffer and byte offset of each pointer, if there are few.
+    _few_pointers: list[tuple[int, int, int]] | None = None
+
     def _freeze(self, rows: list[int], slot_starts: list[int], chunk_values: _Patches) -> None:
         self._row_template = np.array(rows, np.int64)
         self._slot_template = np.array(self._slots, np.int64)
@@ -211,13 +220,16 @@ class StepTable:
         self._value_patches = self._values.arrays()
         self._chunk_patches = chunk_values.arrays()
         self._offset_patches = self._offset_values.arrays()
+        if self._offset_patches is None and len(self._offsets) <= FEW_POINTERS:
+            positions, buffers = self._pointers.positions, self._pointers.sources
+            self._few_pointers = list(zip(positions, buffers, self._offsets))
         self._byte_offsets = np.array(self._offsets, np.int64) if any(self._offsets) else None
         if self._offset_patches is not None and self._byte_offsets is None:
             self._byte_offsets = np.zeros(len(self._offsets), np.int64)
         # Frames not in use. list.pop and list.append are atomic, so no lock is needed.
         self._frames = [_Frame(self._row_template, self._slot_template, self._slot_starts)]
 
-    def run(self, pool: ThreadPool, addresses: IntArray, values: IntArray | None = None) -> None:
+    def run(self, pool: ThreadPool, addresses: Addresses, values: IntArray | None = None) -> None:
         """Bind the addresses of the numbered buffers and the values, and run every step in order.
 
         `values` must not change afterwards: the same array again is taken to hold the same values. The caller
@@ -241,7 +253,7 @@ class StepTable:
             self._frames.append(frame)
         counters.kernels_run += self.kernel_count
 
-    def _bind(self, frame: _Frame, addresses: IntArray, values: IntArray | None) -> None:
+    def _bind(self, frame: _Frame, addresses: Addresses, values: IntArray | None) -> None:
         if values is not None and frame.bound is not values:
             frame.bound = values
             if self._value_patches is not None:
@@ -250,9 +262,13 @@ class StepTable:
             if self._chunk_patches is not None:
                 positions, sources = self._chunk_patches
                 frame.rows[positions] = values[sources]
-        if self._pointer_patches is not None:
+        if self._few_pointers is not None:
+            cells = frame.cells
+            for position, buffer, offset in self._few_pointers:
+                cells[position] = addresses[buffer] + offset
+        elif self._pointer_patches is not None:
             positions, sources = self._pointer_patches
-            pointers = addresses[sources]
+            pointers = np.array(addresses, np.int64)[sources]
             if self._byte_offsets is not None:
                 pointers += self._byte_offsets
                 if self._offset_patches is not None and values is not None:
@@ -260,7 +276,7 @@ class StepTable:
                     pointers[offset_positions] += values[offset_sources]
             frame.slots[positions] = pointers
 
-    def _too_few(self, addresses: IntArray, values: IntArray | None) -> ValueError:
+    def _too_few(self, addresses: Addresses, values: IntArray | None) -> ValueError:
         given = 0 if values is None else len(values)
         return ValueError(
             f"[plan] The steps use {self.buffer_count} buffers and {self.value_count} values, "

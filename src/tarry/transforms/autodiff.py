@@ -285,6 +285,7 @@ def _differentiate(
     substitution = Substitution()
     with Trace() as trace:
         by_tree: dict[Any, list[Node]] = {}
+        source = trace.source
 
         def fill(tree: Any, place: int | str, differentiated: bool) -> Any:
             if not differentiated:
@@ -292,8 +293,9 @@ def _differentiate(
             sources = by_tree.setdefault(place, [])
 
             def replace(value: array) -> array:
-                sources.append(trace.source(value))
-                return wrap(sources[-1])
+                node = source(value)
+                sources.append(node)
+                return wrap(node)
 
             return substitution.fill(tree, replace)
 

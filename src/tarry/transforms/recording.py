@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from tarry.graph.array import array, wrap
 from tarry.graph.node import Node
-from tarry.graph.tracing import forget_inputs, retain_graph
+from tarry.graph.tracing import forget_inputs, is_outermost, retain_graph
 from tarry.loops.builder import Builder
 from tarry.loops.ir import Instr
 from tarry.ops.elementwise import Elementwise, Partial
@@ -61,8 +61,10 @@ class Trace:
         self._retained.__exit__(*exception)
 
     def source(self, value: array) -> Node:
-        """A new node with the value. It stays connected to the value's own node, for the traces around."""
+        """A new node with the value, connected to the value's own node for the traces around this one."""
         node = value._node
+        if node.storage is not None and is_outermost():
+            return Node(None, (), node.shape, node.dtype, node.storage)
         fresh = Node(_IDENTITY, (node,), node.shape, node.dtype, node.storage)
         if node.storage is not None:
             forget_inputs([fresh])
