@@ -307,3 +307,25 @@ def test_training_learns_a_line() -> None:
         optimizer.update(model, gradients)
         mx.eval(loss, model.parameters(), optimizer.state)
     np.testing.assert_allclose([model.weight.item(), model.bias.item()], [3, -1], atol=0.05)
+
+
+def test_a_compiled_step_that_fails_in_its_first_call_leaves_a_usable_optimizer():
+    model, optimizer = nn.Linear(3, 2), optim.Adam(1e-2)
+    failing = True
+
+    def step(x):
+        loss, gradients = nn.value_and_grad(model, lambda x: model(x).sum())(x)
+        optimizer.update(model, gradients)
+        if failing:
+            raise RuntimeError("not yet")
+        return loss
+
+    state = [model.state, optimizer.state]
+    compiled = mx.compile(step, inputs=state, outputs=state)
+    with pytest.raises(RuntimeError, match="not yet"):
+        compiled(mx.ones((4, 3)))
+    failing = False
+    before = model.weight.tolist()
+    compiled(mx.ones((4, 3)))
+    assert optimizer.step.item() == 1
+    assert model.weight.tolist() != before

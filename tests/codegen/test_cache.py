@@ -107,7 +107,7 @@ def test_unwritable_directory_warns_and_works(fresh_process, monkeypatch, fresh_
     def full(*arguments, **options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(cache.tempfile, "mkstemp", full)
+    monkeypatch.setattr(cache, "_create_file", full)
     with pytest.warns(RuntimeWarning, match=r"Cannot write to the object cache .*No space left"):
         assert run_again(monkeypatch) == (1, 0, 0)
     assert run_again(monkeypatch) == (1, 0, 0)

@@ -26,7 +26,8 @@ from tarry.loops.builder import Builder, linear
 from tarry.loops.interpret import run_kernel
 from tarry.loops.ir import Coefficient, Instr, Kernel, Linear, Loop, parallel_loop
 from tarry.loops.operations import PURE, SPECIAL, cost_of
-from tarry.loops.text import parse_kernel, print_kernel, walk
+from tarry.loops.parse import parse_kernel
+from tarry.loops.text import print_kernel, walk
 from tarry.loops.verify import verify_kernel
 
 ONE = Coefficient(1)

@@ -32,7 +32,7 @@ from tarry.base.dtypes import (
 )
 from tarry.loops.interpret import convert_number, evaluate_operation, run_kernel
 from tarry.loops.operations import ELEMENTARY, PURE
-from tarry.loops.text import parse_kernel
+from tarry.loops.parse import parse_kernel
 from tarry.loops.verify import verify_kernel
 
 INTEGERS = [dtype for dtype in ALL if dtype.kind in "iu"]

@@ -9,7 +9,8 @@ import pytest
 from tarry.base.dtypes import bool_, complex64, float32, int64
 from tarry.loops.builder import Builder, linear
 from tarry.loops.ir import Coefficient, Instr, Kernel
-from tarry.loops.text import parse_kernel, print_kernel, print_number
+from tarry.loops.parse import parse_kernel
+from tarry.loops.text import print_kernel, print_number
 from tarry.loops.verify import verify_kernel
 
 SOFTMAX = """\

@@ -17,7 +17,7 @@ from tarry.loops.ir import (
     LoopVar,
     Store,
 )
-from tarry.loops.text import parse_kernel
+from tarry.loops.parse import parse_kernel
 from tarry.loops.verify import verify_kernel
 
 HEAD = (

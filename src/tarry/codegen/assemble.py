@@ -4,7 +4,8 @@ Text comes in with explicit vectors and loop invariants hoisted, so no IR passes
 works at level 1: 4 to 8 ms a kernel where the full pipeline takes 13 to 40 for the same speed. Objects go to
 the disk cache and come back in a quarter of a millisecond.
 
-llvmlite is imported on first use (60 ms), which keeps `import tarry.core` quick.
+llvmlite is imported on first use (60 ms), which keeps `import tarry.core` quick, and so is a warm start where
+objects can be loaded without it (`link`) and the machine is known (`host`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from typing import Any
 
 from tarry.base.settings import settings
 from tarry.codegen.cache import Entry, ObjectCache, disk_cache, entry_key
+from tarry.codegen.host import recall_host, remember_host
+from tarry.codegen.jobs import Job, start_job
+from tarry.codegen.link import load_object
 from tarry.runtime.counters import counters
 
 EMITTER_VERSION = 1  # raise it when the same text has to give another object
@@ -27,7 +31,11 @@ OPTIMIZATION_LEVEL = 1
 # Around everything LLVM does (it takes turns anyway). A fork waits for it: the child must find LLVM at rest.
 _lock = threading.RLock()
 if hasattr(os, "register_at_fork"):
+    # Registered after the hook of `jobs`, so called before it: jobs never wait for this lock.
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+
+# Around the counter that threads add to.
+_counting = threading.Lock()
 
 _X86_MACHINES = ("x86_64", "amd64", "i686")
 _ARM_MACHINES = ("aarch64", "arm64")
@@ -101,7 +109,7 @@ class Target:
             names = ", ".join(["host", *_X86_LEVELS, "neon"])
             raise ValueError(f"[target] Unknown target {name!r}; expected one of {names}.")
         cpu, bits, wide, _ = _X86_LEVELS[name]
-        triple = _llvm().get_default_triple()
+        triple = _host_facts()["triple"]
         if triple.split("-", 1)[0] not in _X86_MACHINES:
             triple = "x86_64-unknown-linux-gnu"
         return cls(name, triple, cpu, "", bits, wide, wide)
@@ -124,6 +132,7 @@ class Assembler:
 
     def __init__(self) -> None:
         self._machines: dict[tuple[str, str, str], Any] = {}
+        self._idle: dict[tuple[str, str, str], list[Any]] = {}  # machines no thread is using
         self._jit: Any = None
         # Detached from llvmlite's ownership, so never unloaded while a worker is inside.
         self._libraries: list[Any] = []
@@ -133,6 +142,28 @@ class Assembler:
         with _lock:
             module, machine = self._parse(text, target or Target.host())
             return bytes(machine.emit_object(module))
+
+    def assemble_apart(self, text: str, target: Target) -> bytes:
+        """The same as `assemble`, at the same time as other threads; LLVM must have been imported."""
+        llvm = _llvm()
+        idle = self._idle.setdefault(target.key, [])
+        try:
+            machine = idle.pop()
+        except IndexError:
+            machine = self._make_machine(target)
+        module = self._prepare(self._parse_module(text, llvm.create_context()), target, machine)
+        # llvmlite lets one thread at a time into LLVM. Modules in contexts of their own need not wait.
+        emit = llvm.ffi.lib.LLVMPY_TargetMachineEmitToMemory
+        with llvm.ffi.OutputString() as message:
+            memory = getattr(emit, "_cfn", emit)(machine, module, 1, message)
+            if not memory:
+                raise AssemblyError(f"[assemble] LLVM cannot generate code: {message}", text)
+        idle.append(machine)
+        start, size = llvm.ffi.lib.LLVMPY_GetBufferStart(memory), llvm.ffi.lib.LLVMPY_GetBufferSize(memory)
+        try:
+            return ctypes.string_at(start, size)
+        finally:
+            llvm.ffi.lib.LLVMPY_DisposeMemoryBuffer(memory)
 
     def assembly_text(self, text: str, target: Target | None = None) -> str:
         """The same in the target's assembly language, to read."""
@@ -153,6 +184,9 @@ class Assembler:
         Symbols the object lacks come from `imports` (name -> address), then from the process (libm, libc).
         Errors: AssemblyError for a name that is not there or a symbol nobody has.
         """
+        loaded = load_object(object_bytes, names, imports)
+        if loaded is not None:
+            return loaded
         with _lock:
             llvm = _llvm()
             if self._jit is None:
@@ -176,14 +210,16 @@ class Assembler:
 
     def _parse(self, text: str, target: Target) -> tuple[Any, Any]:
         machine = self._machine(target)
-        module = self._parse_module(text)
+        return self._prepare(self._parse_module(text), target, machine), machine
+
+    def _prepare(self, module: Any, target: Target, machine: Any) -> Any:
         module.triple = target.triple
         module.data_layout = str(machine.target_data)
-        return module, machine
+        return module
 
-    def _parse_module(self, text: str) -> Any:
+    def _parse_module(self, text: str, context: Any = None) -> Any:
         try:
-            module = _llvm().parse_assembly(text)
+            module = _llvm().parse_assembly(text, context)
             module.verify()
         except RuntimeError as error:
             raise AssemblyError(f"[assemble] LLVM does not accept the text: {error}", text) from None
@@ -192,19 +228,22 @@ class Assembler:
     def _machine(self, target: Target) -> Any:
         machine = self._machines.get(target.key)
         if machine is None:
-            llvm = _llvm()
-            if target.triple.split("-", 1)[0] != llvm.get_default_triple().split("-", 1)[0]:
-                llvm.initialize_all_targets()
-                llvm.initialize_all_asmprinters()
-            try:
-                description = llvm.Target.from_triple(target.triple)
-            except RuntimeError as error:
-                raise AssemblyError(f"[assemble] LLVM here has no back end for {target}: {error}") from None
-            machine = description.create_target_machine(
-                cpu=target.cpu, features=target.features, opt=OPTIMIZATION_LEVEL, jit=True
-            )
+            machine = self._make_machine(target)
             self._machines[target.key] = machine
         return machine
+
+    def _make_machine(self, target: Target) -> Any:
+        llvm = _llvm()
+        if target.triple.split("-", 1)[0] != llvm.get_default_triple().split("-", 1)[0]:
+            llvm.initialize_all_targets()
+            llvm.initialize_all_asmprinters()
+        try:
+            description = llvm.Target.from_triple(target.triple)
+        except RuntimeError as error:
+            raise AssemblyError(f"[assemble] LLVM here has no back end for {target}: {error}") from None
+        return description.create_target_machine(
+            cpu=target.cpu, features=target.features, opt=OPTIMIZATION_LEVEL, jit=True
+        )
 
 
 class Module:
@@ -219,13 +258,67 @@ class Module:
 
 
 class LoadedModule:
-    """The addresses of a module's functions in this process, and its numbers."""
+    """The addresses of a module's functions in this process, and its numbers.
 
-    __slots__ = ("addresses", "numbers")
+    `addresses` waits for code that is still being compiled.
+    """
 
-    def __init__(self, addresses: dict[str, int], numbers: dict[str, int]) -> None:
-        self.addresses = addresses
+    __slots__ = ("_addresses", "_pending", "names", "numbers")
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        numbers: dict[str, int],
+        addresses: dict[str, int],
+        pending: Compilation | None = None,
+    ) -> None:
+        self.names = tuple(names)
         self.numbers = numbers
+        self._addresses = addresses
+        self._pending = pending
+
+    @property
+    def addresses(self) -> dict[str, int]:
+        pending = self._pending
+        if pending is not None:
+            self._addresses = pending.load()
+            self._pending = None
+        return self._addresses
+
+
+class Compilation:
+    """A module on its way through LLVM to the disk cache and to memory, in the background."""
+
+    __slots__ = ("_cache", "_job", "_key", "_module", "_object_bytes", "_target")
+
+    def __init__(self, module: Module, target: Target, key: str, cache: ObjectCache | None) -> None:
+        _llvm()  # jobs must not wait for the lock that importing takes
+        self._module = module
+        self._target = target
+        self._key = key
+        self._cache = cache
+        self._object_bytes = b""
+        # Counted when they are started, so that a program finds its own count whoever is the faster.
+        counters.kernels_compiled += 1
+        self._job: Job = start_job(self._run)
+
+    def _run(self) -> None:
+        start = time.perf_counter()
+        module = self._module
+        self._object_bytes = assembler.assemble_apart(module.text, self._target)
+        with _counting:
+            counters.compile_seconds += time.perf_counter() - start
+        if self._cache is not None:
+            self._cache.write(self._key, Entry(self._object_bytes, module.names, module.numbers))
+
+    def load(self) -> dict[str, int]:
+        """The addresses of the module's functions."""
+        self._job.wait()
+        try:
+            return assembler.load(self._object_bytes, self._module.names)
+        except AssemblyError as error:
+            error.text = self._module.text
+            raise
 
 
 def compile_or_load(text: str, names: Sequence[str]) -> dict[str, int]:
@@ -237,26 +330,32 @@ def compile_or_load(text: str, names: Sequence[str]) -> dict[str, int]:
     return make_or_load(text, lambda: Module(text, names), names).addresses
 
 
-def make_or_load(identity: str, make: Callable[[], Module], names: Sequence[str] = ()) -> LoadedModule:
+def make_or_load(
+    identity: str, make: Callable[[], Module], names: Sequence[str] = (), background: bool = False
+) -> LoadedModule:
     """The module that `identity` stands for, together with Tarry's own version; `make` writes its text.
 
     `make` is called only when neither this process nor the disk cache has the module. A cached module
-    without one of `names` is made anew.
+    without one of `names` is made anew. In the background, LLVM works while the caller goes on.
     """
     target = Target.host()
-    versions = (str(EMITTER_VERSION), _source_version(), _versions())
+    versions = (str(EMITTER_VERSION), _source_version(), _host_facts()["versions"])
     key = entry_key((*versions, *target.key, str(OPTIMIZATION_LEVEL), identity))
     # One thread at a time: a second one that needs the same module then finds it loaded.
     with _lock:
         known = _loaded.get(key)
-        if known is not None and all(name in known.addresses for name in names):
+        if known is not None and set(names) <= set(known.names):
             return known
         cache = disk_cache()
         entry = cache.read(key) if cache is not None else None
         module: LoadedModule | None = None
         if entry is not None and set(names) <= set(entry.names):
             module = _load_entry(entry)
-        if module is None:
+        if module is None and background:
+            made = make()
+            pending = Compilation(made, target, key, cache)
+            module = LoadedModule(made.names, made.numbers, {}, pending)
+        elif module is None:
             module = _compile(make(), target, key, cache)
         _loaded[key] = module
         return module
@@ -270,7 +369,7 @@ def _load_entry(entry: Entry) -> LoadedModule | None:
         counters.cache_damaged += 1
         return None
     counters.kernels_loaded += 1
-    return LoadedModule(addresses, entry.numbers)
+    return LoadedModule(entry.names, entry.numbers, addresses)
 
 
 def _compile(module: Module, target: Target, key: str, cache: ObjectCache | None) -> LoadedModule:
@@ -282,11 +381,12 @@ def _compile(module: Module, target: Target, key: str, cache: ObjectCache | None
     except AssemblyError as error:
         error.text = module.text
         raise
-    counters.compile_seconds += time.perf_counter() - start
+    with _counting:
+        counters.compile_seconds += time.perf_counter() - start
     counters.kernels_compiled += 1
     if cache is not None:
         cache.write(key, Entry(object_bytes, module.names, module.numbers))
-    return LoadedModule(addresses, module.numbers)
+    return LoadedModule(module.names, module.numbers, addresses)
 
 
 @functools.cache
@@ -306,19 +406,19 @@ def _source_version() -> str:
 def _detect_host() -> Target:
     """This machine with everything it has."""
     if "detected" not in _targets:
-        llvm = _llvm()
-        triple = llvm.get_default_triple()
-        features = llvm.get_host_cpu_features()
+        facts = _host_facts()
+        triple = facts["triple"]
+        features = _host_features()
         arm = triple.split("-", 1)[0] in _ARM_MACHINES
-        bits = 512 if features.get("avx512f") else 256 if features.get("avx2") else 128
+        bits = 512 if "avx512f" in features else 256 if "avx2" in features else 128
         _targets["detected"] = Target(
             "host",
             triple,
-            llvm.get_host_cpu_name(),
-            features.flatten(),
+            facts["cpu"],
+            facts["features"],
             bits,
-            arm or bool(features.get("fma")),
-            arm or bool(features.get("f16c")),
+            arm or "fma" in features,
+            arm or "f16c" in features,
         )
     return _targets["detected"]
 
@@ -328,17 +428,35 @@ def _narrowed_host(name: str) -> Target:
     if name not in _X86_LEVELS:
         names = ", ".join(["host", *_X86_LEVELS])
         raise ValueError(f"[target] TARRY_TARGET is {name!r}; expected one of {names}.")
-    features = _llvm().get_host_cpu_features()
-    missing = [feature for feature in _X86_LEVELS[name][3] if not features.get(feature)]
+    features = _host_features()
+    missing = [feature for feature in _X86_LEVELS[name][3] if feature not in features]
     if missing or _detect_host().architecture != "x86":
         lacking = f"it lacks {', '.join(missing)}" if missing else "it is not an x86 machine"
         raise ValueError(f"[target] TARRY_TARGET is {name!r}, but this machine cannot run it: {lacking}.")
     return Target.named(name)
 
 
-def _versions() -> str:
-    llvm = _llvm()
-    return f"llvmlite {_llvmlite_version} llvm {llvm.llvm_version_info}"
+def _host_facts() -> dict[str, str]:
+    """What LLVM says of this machine, and which version says it."""
+    with _lock:
+        if not _facts:
+            known = recall_host()
+            if known is None:
+                llvm = _llvm()
+                known = {
+                    "triple": llvm.get_default_triple(),
+                    "cpu": llvm.get_host_cpu_name(),
+                    "features": llvm.get_host_cpu_features().flatten(),
+                    "versions": f"llvmlite {_llvmlite_version} llvm {llvm.llvm_version_info}",
+                }
+                remember_host(known)
+            _facts.update(known)
+        return _facts
+
+
+def _host_features() -> set[str]:
+    """The names of what the processor has."""
+    return {name[1:] for name in _host_facts()["features"].split(",") if name.startswith("+")}
 
 
 def _llvm() -> Any:
@@ -359,5 +477,6 @@ def _llvm() -> Any:
 
 _binding: Any = None
 _llvmlite_version = ""
+_facts: dict[str, str] = {}
 _loaded: dict[str, LoadedModule] = {}
 assembler = Assembler()

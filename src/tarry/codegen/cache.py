@@ -2,7 +2,7 @@
 
 One file per entry, named by its key (a hash of everything the object depends on):
 
-    magic | sha256 of what follows and of the key | lengths of lines and object | lines | object
+    magic | hash of what follows and of the key | lengths of lines and object | lines | object
 
 The lines are the names of functions, and `name=number` for what else the maker wants to know.
 
@@ -14,24 +14,30 @@ must belong to this user and be closed to others, or the cache is not used.
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import itertools
 import os
 import stat
 import struct
-import tempfile
 import time
 import warnings
+
+# hashlib would load OpenSSL, which takes as long as all else that a warm start reads.
+try:
+    from _blake2 import blake2b
+except ImportError:
+    from hashlib import blake2b
 
 from tarry.base.settings import settings
 from tarry.runtime.counters import counters
 
 SIZE_LIMIT = 256 << 20
 
-_MAGIC = b"TARRY\x00\x00\x01"  # ends with the version of the format
+_MAGIC = b"TARRY\x00\x00\x02"  # ends with the version of the format
 _LENGTHS = struct.Struct("<IQ")
-_HEADER_BYTES = len(_MAGIC) + 32 + _LENGTHS.size
-_FOLDER = "objects"
-_SUFFIX = ".tarry"
+_HASH_BYTES = 32
+_HEADER_BYTES = len(_MAGIC) + _HASH_BYTES + _LENGTHS.size
+_FOLDER, _SUFFIX = "objects", ".tarry"
+_HOST_FOLDER, _HOST_SUFFIX = "hosts", ".host"
 _TEMPORARY_PREFIX = "writing-"
 _ABANDONED_SECONDS = 3600.0
 _WRITES_PER_PRUNE = 64
@@ -53,8 +59,11 @@ class Entry:
 class ObjectCache:
     """Entries in one directory. Trouble with the disk never raises: it warns once, and goes on without."""
 
-    def __init__(self, directory: str, size_limit: int = SIZE_LIMIT) -> None:
-        self.directory = os.path.join(directory, _FOLDER)
+    def __init__(
+        self, directory: str, size_limit: int = SIZE_LIMIT, folder: str = _FOLDER, suffix: str = _SUFFIX
+    ) -> None:
+        self.directory = os.path.join(directory, folder)
+        self.suffix = suffix
         self.size_limit = size_limit
         self.usable = self._prepare()
         # Short processes must prune as well, so they do not all start counting at zero.
@@ -78,7 +87,7 @@ class ObjectCache:
 
     def path(self, key: str) -> str:
         """The file of an entry."""
-        return os.path.join(self.directory, key + _SUFFIX)
+        return os.path.join(self.directory, key + self.suffix)
 
     def read(self, key: str) -> Entry | None:
         """The entry of a key, or None if it is missing or damaged (which is counted in `cache_damaged`)."""
@@ -124,7 +133,7 @@ class ObjectCache:
             self.prune()
 
     def _replace(self, path: str, content: bytes) -> None:
-        descriptor, temporary = tempfile.mkstemp(prefix=_TEMPORARY_PREFIX, dir=self.directory)
+        descriptor, temporary = _create_file(self.directory)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
@@ -143,7 +152,7 @@ class ObjectCache:
                 for file in files:
                     with contextlib.suppress(OSError):
                         status = file.stat(follow_symlinks=False)
-                        if file.name.endswith(_SUFFIX):
+                        if file.name.endswith(self.suffix):
                             entries.append((status.st_mtime, status.st_size, file.path))
                             total += status.st_size
                         elif _abandoned(file.name, status):
@@ -165,15 +174,15 @@ def encode(key: str, entry: Entry) -> bytes:
     lines = [*entry.names, *(f"{name}={number}" for name, number in entry.numbers.items())]
     names = "\n".join(lines).encode()
     body = _LENGTHS.pack(len(names), len(entry.object_bytes)) + names + entry.object_bytes
-    return _MAGIC + hashlib.sha256(key.encode() + body).digest() + body
+    return _MAGIC + _digest(key, body) + body
 
 
 def decode(key: str, content: bytes) -> Entry | None:
     """The entry in a file's bytes, or None unless every byte is as it was written for this key."""
     if len(content) < _HEADER_BYTES or not content.startswith(_MAGIC):
         return None
-    body = content[len(_MAGIC) + 32 :]
-    if hashlib.sha256(key.encode() + body).digest() != content[len(_MAGIC) : len(_MAGIC) + 32]:
+    body = content[len(_MAGIC) + _HASH_BYTES :]
+    if _digest(key, body) != content[len(_MAGIC) : len(_MAGIC) + _HASH_BYTES]:
         return None
     names_length, object_length = _LENGTHS.unpack_from(body)
     if len(body) != _LENGTHS.size + names_length + object_length:
@@ -190,7 +199,7 @@ def decode(key: str, content: bytes) -> Entry | None:
 
 def entry_key(parts: tuple[str, ...]) -> str:
     """The hash of everything an object depends on. Each part goes with its length, so they cannot mix."""
-    digest = hashlib.sha256()
+    digest = blake2b(digest_size=_HASH_BYTES)
     for part in parts:
         encoded = part.encode()
         digest.update(len(encoded).to_bytes(8, "little"))
@@ -206,6 +215,27 @@ def disk_cache() -> ObjectCache | None:
     if directory not in _caches:
         _caches[directory] = ObjectCache(directory)
     return _caches[directory]
+
+
+def host_cache() -> ObjectCache | None:
+    """Where facts about machines are kept, beside the objects; None if the settings switch the cache off."""
+    if not settings.disk_cache:
+        return None
+    return ObjectCache(settings.cache_directory, folder=_HOST_FOLDER, suffix=_HOST_SUFFIX)
+
+
+def _digest(key: str, body: bytes) -> bytes:
+    return blake2b(key.encode() + body, digest_size=_HASH_BYTES).digest()
+
+
+def _create_file(directory: str) -> tuple[int, str]:
+    """A new file that nobody else writes to: its descriptor and path."""
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
+    while True:
+        name = f"{_TEMPORARY_PREFIX}{os.getpid()}-{time.time_ns()}-{next(_file_numbers)}"
+        path = os.path.join(directory, name)
+        with contextlib.suppress(FileExistsError):
+            return os.open(path, flags, 0o600), path
 
 
 def _distrust(status: os.stat_result) -> str:
@@ -232,5 +262,6 @@ def _warn(message: str) -> None:
         warnings.warn(message, RuntimeWarning, stacklevel=3)
 
 
+_file_numbers = itertools.count()
 _caches: dict[str, ObjectCache] = {}
 _warned: list[str] = []

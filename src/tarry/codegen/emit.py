@@ -17,6 +17,7 @@ from collections.abc import Sequence
 
 from tarry.codegen.assemble import Target
 from tarry.codegen.emit_analysis import (
+    REDUCED_VECTORS,
     Liveness,
     carried_by,
     choose_lanes,
@@ -26,14 +27,25 @@ from tarry.codegen.emit_analysis import (
     is_light,
     is_short,
     read_of,
+    walk,
 )
 from tarry.codegen.emit_arithmetic import Arithmetic
 from tarry.codegen.emit_effects import Effects, negated
-from tarry.codegen.emit_loops import SUM_BLOCK, Loops, component_types
+from tarry.codegen.emit_loops import SUM_BLOCK, LoopFrame, Loops, component_types, is_float_sum
 from tarry.codegen.emit_memory import Lanes, Memory, Position, prefix_mask
-from tarry.codegen.emit_transpose import block_size, transposed_loads
+from tarry.codegen.emit_streams import (
+    alignment_bits,
+    distance_ahead,
+    finish_streams,
+    loads_ahead,
+    may_stream,
+    read_back,
+    row_stride,
+)
+from tarry.codegen.emit_transpose import block_size, concatenate, transposed_loads
 from tarry.codegen.emit_writer import Module, Operand, Writer, integer, literal
 from tarry.loops.ir import (
+    Access,
     Accumulator,
     Check,
     Coefficient,
@@ -54,6 +66,8 @@ from tarry.loops.ir import (
 CHUNK_ALIGNMENT = 64
 # Rows of a short, light loop inside a vector loop that are written out one after the other.
 UNROLLED_ROWS = 8
+# A chunk that is only reduced is read from this many places at once: a processor fetches each ahead.
+READ_STREAMS = 4
 
 
 class KernelCode:
@@ -158,6 +172,9 @@ class Emitter:
         self.products = fused_products(kernel.body)
         self.live: set[int] = set()
         self.widest = 1
+        # In a chunk: the extents of the open loops, and the buffers whose results may pass the caches by.
+        self.extents: list[Operand] = []
+        self.streams: set[int] = set()
 
     # functions
 
@@ -193,7 +210,10 @@ class Emitter:
         for accumulator in partials:
             self.loops.current[id(accumulator)] = self.loops.identity(accumulator, 0)
         start, end = self._chunk_bounds(loop)
+        self._choose_streams(loop)
         self._loop_between(loop, start, end)
+        if self.streams:
+            finish_streams(self.writer)
         base = self._partials(Operand("%chunk", "i64"), partial_bytes) if partials else None
         for accumulator in partials:
             assert base is not None
@@ -204,6 +224,22 @@ class Emitter:
                     value = self.writer.convert("zext", value, "i8")
                 self.writer.line(f"store {value.typed}, {address.typed}, align 8")
         return self._text(self.kernel.name)
+
+    def _choose_streams(self, loop: Loop) -> None:
+        """Which results may pass the caches by, and which loads of rows fetch ahead."""
+        if self.target.architecture == "x86":
+            stored = {id(s.access.buffer) for s in walk([loop]) if isinstance(s, Store)}
+            self.streams = stored - read_back(self.kernel.body)
+        for number, each in loads_ahead(loop, self.live).items():
+            load = next(s for s in each.body if id(s) == number)
+            assert isinstance(load, Instr) and isinstance(load.attribute, Access)
+            stride = row_stride(load.attribute.position, loop.var)
+            size = integer(load.dtype.size)
+            stride_bytes = None
+            if stride is not None:
+                stride_bytes = self.writer.multiply(self.memory.index(self.memory.position(stride)), size)
+            row_bytes = self.writer.multiply(self._extent(each), size)
+            self.memory.ahead[number] = distance_ahead(self.writer, row_bytes, stride_bytes)
 
     def run_finish(
         self,
@@ -369,7 +405,12 @@ class Emitter:
     def _store(self, statement: Store) -> None:
         guard = None if statement.guard is None else self.operand(statement.guard)
         value = self.operand(statement.value)
-        self.memory.store(statement.access, statement.value.dtype, value, guard)
+        access, dtype = statement.access, statement.value.dtype
+        lanes, bits = self.memory.lanes, None
+        whole = lanes is not None and lanes.mask is None and may_stream(statement, lanes.variable)
+        if whole and id(access.buffer) in self.streams:
+            bits = alignment_bits(self.writer, self.extents, dtype.size, self.target.vector_bits // 8)
+        self.memory.store(access, dtype, value, guard, bits)
 
     def _check(self, statement: Check) -> None:
         good, index, extent = map(self.operand, (statement.good, statement.index, statement.extent))
@@ -405,6 +446,11 @@ class Emitter:
         self._loop_between(loop, integer(0), self._extent(loop))
 
     def _loop_between(self, loop: Loop, start: Operand, end: Operand) -> None:
+        self.extents.append(self._extent(loop))
+        self._emit_loop(loop, start, end)
+        self.extents.pop()
+
+    def _emit_loop(self, loop: Loop, start: Operand, end: Operand) -> None:
         carried = carried_by(loop, self.live)
         if loop.vector and self.memory.lanes is None:
             self._vector_loop(loop, start, end, carried)
@@ -458,12 +504,16 @@ class Emitter:
         width = choice.lanes * choice.unroll
         outside = {id(accumulator): loops.current[id(accumulator)] for accumulator in carried}
         for accumulator in carried:
-            loops.current[id(accumulator)] = loops.identity(accumulator, width)
+            lanes = choice.lanes if is_float_sum(accumulator) else width
+            loops.current[id(accumulator)] = loops.identity(accumulator, lanes)
         count = end if start.constant else writer.binary("sub", end, start)
-        main_end = writer.binary("add", start, writer.binary("and", count, integer(-width)))
-        frame = loops.open_loop(start, main_end, width, carried)
-        self.memory.lanes = Lanes(loop.var, frame.variable, width, None, None)
-        self.statements(loop.body)
+        whole = writer.binary("and", count, integer(-width))
+        main_end = writer.binary("add", start, whole)
+        streams = READ_STREAMS if loop.parallel and choice.unroll == REDUCED_VECTORS else 1
+        length = writer.binary("lshr", whole, integer(streams.bit_length() - 1)) if streams > 1 else whole
+        stream_end = writer.binary("add", start, length)
+        frame = loops.open_loop(start, stream_end, width // streams, carried, block_lanes=width)
+        self._streams(loop, [writer.multiply(length, integer(n)) for n in range(streams)], frame, carried)
         self.memory.lanes = None
         loops.close_loop(frame)
         for accumulator in carried:
@@ -473,6 +523,28 @@ class Emitter:
         for accumulator in carried:
             total = loops.fold_lanes(accumulator, loops.current[id(accumulator)], 0)
             loops.current[id(accumulator)] = loops.combine(accumulator, outside[id(accumulator)], total)
+
+    def _streams(
+        self, loop: Loop, offsets: list[Operand], frame: LoopFrame, carried: list[Accumulator]
+    ) -> None:
+        """The body of a vector loop, once for each of the places it reads from at the same time.
+
+        Each has its share of the accumulators' lanes.
+        """
+        writer, loops = self.writer, self.loops
+        before = [loops.current[id(accumulator)] for accumulator in carried]
+        after: list[list[list[Operand]]] = [[] for _ in carried]
+        for number, offset in enumerate(offsets):
+            if len(offsets) > 1:
+                for accumulator, values in zip(carried, before):
+                    parts = [loops.part(value, number * frame.step, frame.step) for value in values]
+                    loops.current[id(accumulator)] = parts
+            self.memory.lanes = Lanes(loop.var, writer.add(frame.variable, offset), frame.step, None, None)
+            self.statements(loop.body)
+            for found, accumulator in zip(after, carried):
+                found.append(loops.current[id(accumulator)])
+        for found, accumulator in zip(after, carried):
+            loops.current[id(accumulator)] = [concatenate(writer, parts) for parts in zip(*found)]
 
     def _tail(
         self,
@@ -484,15 +556,24 @@ class Emitter:
         mask_type: str,
         carried: list[Accumulator],
     ) -> None:
-        writer = self.writer
-        frame = self.loops.open_loop(start, end, lanes, carried, once)
+        """What the main loop leaves: fewer iterations than a block of a sum has, so they are one block."""
+        writer, loops = self.writer, self.loops
+        sums = {id(a): loops.current[id(a)] for a in carried if is_float_sum(a)}
+        for accumulator in carried:
+            if id(accumulator) in sums:
+                loops.current[id(accumulator)] = loops.identity(accumulator, lanes)
+        frame = loops.open_loop(start, end, lanes, carried, once, short=True)
         left = writer.value("i64", 0, f"sub {end.typed}, {frame.variable.text}")
         active = writer.intrinsic("umin", left, integer(lanes))
         mask = prefix_mask(writer, active, lanes, mask_type)
         self.memory.lanes = Lanes(loop.var, frame.variable, lanes, mask, active)
         self.statements(loop.body)
         self.memory.lanes = None
-        self.loops.close_loop(frame)
+        loops.close_loop(frame)
+        for accumulator in carried:
+            if id(accumulator) in sums:
+                tail = loops.current[id(accumulator)]
+                loops.current[id(accumulator)] = loops.combine(accumulator, sums[id(accumulator)], tail)
 
 
 def _shifted_by_one(first: Linear, second: Linear) -> bool:

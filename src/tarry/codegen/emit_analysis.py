@@ -23,6 +23,9 @@ from tarry.loops.operations import cost_of
 # A vector body up to this cost (in additions) is emitted four, or two, vectors wide.
 LIGHT_COST = 12
 MEDIUM_COST = 40
+# Vectors in flight in a body that only reduces.
+REDUCED_VECTORS = 8
+LINE_BYTES = 64  # of a cache
 # A loop known to be this short stays in cache whatever it walks along.
 MOST_SHORT = 64
 
@@ -196,17 +199,32 @@ def choose_lanes(loop: Loop, live: set[int], target: Target) -> LaneChoice:
     lanes = max(2, target.vector_bits // (8 * widest))
     cost = sum(cost_of(s.op) if isinstance(s, Instr) else 1 for s in statements if not _is_free(s))
     registers = 32 if target.vector_bits >= 512 or target.architecture == "aarch64" else 16
-    accumulators = carried_by(loop, live) + [s.accumulator for s in statements if isinstance(s, Declare)]
+    carried = carried_by(loop, live)
+    accumulators = carried + [s.accumulator for s in statements if isinstance(s, Declare)]
     pressure = _pressure(statements) + sum(len(accumulator.dtypes) for accumulator in accumulators)
     unroll = 4 if cost <= LIGHT_COST else 2 if cost <= MEDIUM_COST else 1
+    line = max(1, LINE_BYTES // (lanes * widest))
     if pressure <= 2 and any(isinstance(s, Loop) and not is_short(s, MOST_SHORT) for s in statements):
         unroll = 8  # a walk down columns should take whole cache lines on its way
+    elif any(isinstance(s, Loop) and s.body and is_short(s, MOST_SHORT) for s in statements):
+        unroll = min(unroll, line)  # rows a multiple of 4096 bytes apart share few places in the cache
     while 4 >= unroll > 1 and unroll * pressure > registers - 2:
         unroll //= 2
+    if unroll == 4 and cost <= LIGHT_COST // 2 and _only_reduces(statements, carried):
+        unroll = REDUCED_VECTORS  # additions take three or four cycles, and two can start in each
     inside = [s.var for s in statements if isinstance(s, Loop)]
+    if any(isinstance(s, Instr) and is_transposed(s, each, loop.var) for s in statements for each in inside):
+        unroll = line  # what is transposed stays in registers
     if any(_is_irregular(s, loop.var, inside) for s in statements):
         unroll = 1  # lane by lane accesses: wider bodies are only longer
     return LaneChoice(lanes, unroll, f"i{8 * widest}")
+
+
+def _only_reduces(statements: Sequence[Statement], carried: Sequence[Accumulator]) -> bool:
+    """Whether a body does nothing but feed one accumulator of one component."""
+    if len(carried) != 1 or len(carried[0].dtypes) != 1:
+        return False
+    return not any(isinstance(s, (Store, Loop, Declare)) for s in statements)
 
 
 def _element_size(statement: Statement) -> int:

@@ -2,7 +2,9 @@
 
 Floating sums that a loop carries are summed in blocks: a block of SUM_BLOCK iterations adds plainly, and full
 blocks are folded into a compensated total (Knuth's TwoSum), so long sums keep nearly full accuracy while
-short ones pay two additions. The order of additions depends on sizes alone.
+short ones pay a few additions. In a vector loop a block's many lanes are first added up to those of one
+register: the total is then two registers, and the block has the others. The order of additions depends on
+sizes alone.
 """
 
 from __future__ import annotations
@@ -41,8 +43,8 @@ class LoopFrame:
     """An open counted loop: what `close_loop` needs to wire its phis."""
 
     __slots__ = (
-        "accumulators", "before", "block_start", "end", "exit", "high", "initial", "inner", "limit", "low",
-        "once", "outer", "phis", "step", "totals", "variable",
+        "accumulators", "before", "block_lanes", "block_start", "end", "exit", "initial", "inner", "limit",
+        "low", "once", "outer", "phis", "step", "totals", "variable",
     )  # fmt: skip
 
     def __init__(
@@ -61,6 +63,7 @@ class LoopFrame:
         self.step = step
         self.accumulators = accumulators
         self.once = False
+        self.block_lanes = 0
         self.outer: Block | None = None
         self.variable: Operand = end
         self.limit: Operand = end
@@ -68,7 +71,6 @@ class LoopFrame:
         self.initial: list[Components] = []
         self.phis: list[list[Phi]] = []
         self.totals: list[list[Phi]] = []
-        self.high: list[Phi | None] = []
         self.low: list[Phi | None] = []
 
 
@@ -136,8 +138,8 @@ class Loops:
         values = list(components)
         while values[0].lanes > max(lanes, 2):
             half = values[0].lanes // 2
-            low = [self._part(value, 0, half) for value in values]
-            high = [self._part(value, half, half) for value in values]
+            low = [self.part(value, 0, half) for value in values]
+            high = [self.part(value, half, half) for value in values]
             values = self.combine(accumulator, low, high)
         if lanes == 0:
             halves = [
@@ -147,7 +149,8 @@ class Loops:
             values = self.combine(accumulator, halves[0], halves[1])
         return values
 
-    def _part(self, value: Operand, start: int, count: int) -> Operand:
+    def part(self, value: Operand, start: int, count: int) -> Operand:
+        """Some consecutive lanes."""
         order = ", ".join(f"i32 {lane}" for lane in range(start, start + count))
         text = f"shufflevector {value.typed}, {value.full_type} poison, <{count} x i32> <{order}>"
         return self.writer.pure(value.type, count, text, value)
@@ -162,15 +165,17 @@ class Loops:
         accumulators: list[Accumulator],
         once: bool = False,
         short: bool = False,
+        block_lanes: int = 0,
     ) -> LoopFrame:
         """Enters `for variable in start, start+step, ... while < end`.
 
-        At most one iteration if `once`, at most SUM_BLOCK if `short`: sums then need no blocks.
+        At most one iteration if `once`, at most SUM_BLOCK if `short`: sums then need no blocks. With
+        `block_lanes`, floating sums have that many lanes within a block, and those they came with in totals.
         """
         writer = self.writer
         before, inner, exit_block = writer.here, writer.new_block("loop"), writer.new_block("done")
         frame = LoopFrame(before, inner, exit_block, end, step, accumulators)
-        frame.once = once
+        frame.once, frame.block_lanes = once, block_lanes
         frame.initial = [self.current[id(accumulator)] for accumulator in accumulators]
         any_iteration = writer.binary("icmp slt", start, end, "i1")
         blocked = not once and not short and any(is_float_sum(accumulator) for accumulator in accumulators)
@@ -222,12 +227,14 @@ class Loops:
                 frame.phis.append([])
                 continue
             phis = []
+            blocked = frame.outer is not None and is_float_sum(accumulator)
+            lanes = (frame.block_lanes if blocked else 0) or initial[0].lanes
             for component, value in enumerate(initial):
-                phi = writer.phi(frame.inner, value.type, value.lanes, writer.level)
+                phi = writer.phi(frame.inner, value.type, lanes, writer.level)
                 if frame.outer is None:
                     phi.add(value, entry)
                 elif is_float_sum(accumulator):
-                    phi.add(writer.splat(real(0.0, value.type), value.lanes), entry)
+                    phi.add(writer.splat(real(0.0, value.type), lanes), entry)
                 else:
                     phi.add(frame.totals[number][component].operand, entry)
                 phis.append(phi)
@@ -281,6 +288,11 @@ class Loops:
         writer.enter(done)
         more = writer.value("i1", 0, f"icmp slt {following.typed}, {frame.end.text}")
         sums: list[Operand | None] = []
+        if frame.block_lanes:
+            finals = [
+                values if low is None else [self._halved(values[0], totals[0].operand.lanes)]
+                for low, totals, values in zip(frame.low, frame.totals, finals)
+            ]
         for low, totals, values in zip(frame.low, frame.totals, finals):
             sums.append(None if low is None else self._here("fadd", totals[0].operand, values[0]))
         writer.branch_if(more, fold, last)
@@ -308,6 +320,13 @@ class Loops:
             results.append([self._here("fadd", total, rest)])
         writer.branch(frame.exit)
         return results
+
+    def _halved(self, value: Operand, lanes: int) -> Operand:
+        """A vector's halves added up until `lanes` are left."""
+        while value.lanes > lanes:
+            half = value.lanes // 2
+            value = self._here("fadd", self.part(value, 0, half), self.part(value, half, half))
+        return value
 
     def _lost_bits(self, a: Operand, b: Operand, total: Operand, low: Operand) -> Operand:
         """low + (a + b - total), exact for the parenthesis."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from tarry.base.dtypes import Dtype, float32
 from tarry.codegen.assemble import Target
+from tarry.codegen.emit_streams import prefetch, streaming_store
 from tarry.codegen.emit_transpose import transpose
 from tarry.codegen.emit_writer import Operand, Writer, integer, memory_type, register_type, type_suffix
 from tarry.loops.ir import (
@@ -75,6 +76,8 @@ class Memory:
         self.lanes: Lanes | None = None
         # Loads whose values are there already, by the ids of their instructions.
         self.preloaded: dict[int, Operand] = {}
+        # How many bytes ahead some loads also fetch, by the ids of their instructions.
+        self.ahead: dict[int, Operand] = {}
         self._sink: Operand | None = None
 
     # parameters
@@ -235,6 +238,10 @@ class Memory:
             text = f"load {element}, {pointer.typed}, align {_size(element)}"
             return self._from_memory(self.writer.value(element, 0, text), instr.dtype)
         value = self._lane_load(access.buffer, position, element, guard)
+        distance = self.ahead.get(id(instr))
+        if distance is not None and self.lanes is not None and self.lanes.mask is None:
+            pointer = self._pointer(access.buffer, element, position.uniform)
+            prefetch(self.writer, pointer, distance, self.lanes.count * _size(element))
         return self._from_memory(value, instr.dtype)
 
     def _lane_load(
@@ -411,8 +418,18 @@ class Memory:
 
     # stores
 
-    def store(self, access: Access, dtype: Dtype, value: Operand, guard: Operand | None) -> None:
-        """Writes the value where its guard holds; in a vector loop, for every active lane."""
+    def store(
+        self,
+        access: Access,
+        dtype: Dtype,
+        value: Operand,
+        guard: Operand | None,
+        stream_bits: Operand | None = None,
+    ) -> None:
+        """Writes the value where its guard holds; in a vector loop, for every active lane.
+
+        With `stream_bits` (see emit_streams) whole vectors may go straight to memory.
+        """
         writer = self.writer
         element = memory_type(dtype)
         if dtype.kind == "b":
@@ -425,7 +442,13 @@ class Memory:
                 pointer = writer.select(guard, pointer, self.sink())
             writer.line(f"store {value.typed}, {pointer.typed}, align {_size(element)}")
             return
-        self._lane_store(access.buffer, position, writer.splat(value, self.lanes.count), guard)
+        value = writer.splat(value, self.lanes.count)
+        width = self.target.vector_bits // 8
+        if stream_bits is not None and self.lanes.count * _size(element) % width == 0:
+            pointer = self._pointer(access.buffer, element, position.uniform)
+            streaming_store(writer, value, pointer, _size(element), stream_bits, width)
+            return
+        self._lane_store(access.buffer, position, value, guard)
 
     def _lane_store(
         self, buffer: BufferParam, position: Position, value: Operand, guard: Operand | None

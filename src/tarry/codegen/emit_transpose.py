@@ -42,7 +42,7 @@ def transpose(writer: Writer, rows: Sequence[Operand]) -> list[Operand]:
     for start in range(0, len(rows), size):
         for number, column in enumerate(_transpose_square(writer, rows[start : start + size])):
             columns[number].append(column)
-    return [_concatenate(writer, parts) for parts in columns]
+    return [concatenate(writer, parts) for parts in columns]
 
 
 def _transpose_square(writer: Writer, rows: Sequence[Operand]) -> list[Operand]:
@@ -64,7 +64,8 @@ def _transpose_square(writer: Writer, rows: Sequence[Operand]) -> list[Operand]:
     return current
 
 
-def _concatenate(writer: Writer, parts: Sequence[Operand]) -> Operand:
+def concatenate(writer: Writer, parts: Sequence[Operand]) -> Operand:
+    """A power of two of equally long vectors, one after the other."""
     current = list(parts)
     while len(current) > 1:
         order = list(range(2 * current[0].lanes))

@@ -1,37 +1,50 @@
-"""Matrix multiplication kernels as LLVM text: C[batch, m, n] = A[batch, m, k] @ B[batch, k, n].
+"""Matrix multiplication: C[batch, m, n] = A[batch, m, k] @ B[batch, k, n].
 
-No size or stride is in the code: a kernel is emitted once for a dtype and a processor. There are four
+No size or stride is in the code: a module is compiled once for a dtype and a processor. It holds four
 variants, each good for a structure; `choose_variant` picks one from the sizes and strides.
 
-    packed    any strides, any size: B is packed first, then blocks of C are computed in register tiles
-    direct    small matrices with unit column stride in B: register tiles straight from memory
+    packed    any strides, any size: B, and A if need be, are packed, then C is computed in register tiles
+    direct    B with unit column stride that stays in the cache: register tiles straight from memory
     rows      few rows in A, unit stride along k in A and B: dot products
     columns   few rows in A, unit column stride in B: sums of rows of B
 
     problem = GemmProblem(64, 32, 64, (64, 1), (32, 1), 32)
     variant, problem = choose_variant(problem, spec, target)
-    code = emit_gemm(spec, target, variant)
-    # assemble code.text; for each step call symbol(table of problem.slots(...), chunk, step.chunks(problem))
+    code = GemmCode(spec, target, variant, "gemm")
+    # assemble emit_gemm(spec, target, "gemm"), with `module_symbols(spec, "gemm")`; for each step of `code`
+    # call symbol(table of problem.slots(code.blocks(problem), ...), chunk, step.chunks(problem))
 
-"packed" and "direct" can call an epilogue on pieces of C as they are finished (`EpilogueCall`).
-Every result has the same bits for any number of chunks. After the blocking of Goto and van de Geijn,
-"Anatomy of high-performance matrix multiplication" (2008), and Van Zee and van de Geijn, "BLIS" (2015).
+"packed" and "direct" can call an epilogue on pieces of C as they are finished (`gemm_slots.EpilogueCall`).
+Every result has the same bits for any number of chunks. This module has the rules and writes no text: that
+is `gemm_module`. After the blocking of Goto and van de Geijn, "Anatomy of high-performance matrix
+multiplication" (2008), and Van Zee and van de Geijn, "BLIS" (2015).
 """
 
-from tarry.codegen.gemm_builder import ELEMENTS, KernelBuilder, VectorTarget
-from tarry.codegen.gemm_pack import DEPTH, MOST_BLOCK_ROWS, SliverPacker
-from tarry.codegen.gemm_problem import GemmProblem
-from tarry.codegen.gemm_strip import MOST_ROWS, STRIP_BYTES, ColumnSums, PartialSums, RowDots
-from tarry.codegen.gemm_tile import DirectMultiply, PackedMultiply
+import math
 
-__all__ = ["VARIANTS", "GemmCode", "GemmProblem", "GemmSpec", "GemmStep", "choose_variant", "emit_gemm"]
+from tarry.codegen.gemm_element import ELEMENTS, VectorTarget
+from tarry.codegen.gemm_problem import Blocks, GemmProblem
+
+__all__ = ["VARIANTS", "GemmCode", "GemmProblem", "GemmSpec", "GemmStep", "choose_variant", "module_symbols"]
 
 VARIANTS = ("packed", "direct", "rows", "columns")
 
 CHUNK_PRODUCTS = 1 << 16  # multiplications worth a chunk: about one microsecond
 MOST_CHUNKS = 256
 LEAST_ITEMS = 8  # where there are fewer strips of C, k is cut into parts
-SMALL_B = 1 << 15  # elements of B that stay in the cache, so that packing them does not pay
+STRIP_BYTES = 16384  # of sums in variant "columns": half of a 32 KiB cache
+MOST_ROWS = 8  # of A in variants "rows" and "columns"
+DEPTH_BYTES = 2048  # of a row of A in one block of k: a sliver of B then fits a 32 KiB cache
+GROUP_SLIVERS = 4  # of B packed side by side: whole rows of cache lines
+GROUP_TILES = 8  # of A, likewise
+ROW_PADDING = 16  # elements between packed rows of A: they fall into different cache sets
+BLOCK_ROWS = 48  # of C in one item: they and what they read stay in the second cache
+BLOCK_SLIVERS = 64  # of B in one item
+LEAST_BLOCKS = 16  # items for the threads, if there is enough to do
+SMALL_A = 1 << 14  # elements that stay in the cache, so that packing them does not pay
+SMALL_B = 1 << 15
+WIDE_COLUMNS = 768  # of C, that pay for packing a copy of A's rows
+FEW_ROWS = 36  # of C, for which packing B does not pay
 
 
 class GemmSpec:
@@ -43,22 +56,27 @@ class GemmSpec:
         self.dtype = dtype
         self.element = ELEMENTS[dtype]
 
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """Those that this dtype has: tiles read in place only what they need not convert."""
+        if self.element.components == 2:
+            return ("packed",)
+        return tuple(v for v in VARIANTS if v != "direct" or not self.element.narrow)
+
 
 class TileShape:
-    """The register tile of a processor: rows of the tiles, tallest first, and vectors across."""
+    """The register tile of a processor: rows, and vectors across."""
 
     def __init__(self, spec: GemmSpec, target: VectorTarget) -> None:
         self.lanes = target.vector_bits // (8 * spec.element.accumulator_bytes)
         complex_numbers = spec.element.components == 2
         self.width = 1 if complex_numbers else 2
         if target.vector_bits == 512:
-            self.heights: tuple[int, ...] = (8, 4) if complex_numbers else (12, 6)
+            self.height = 12
         elif target.vector_bits == 128 and target.has_fma:  # 32 registers
-            self.heights = (8, 4)
+            self.height = 8
         else:
-            self.heights = (4, 2) if complex_numbers else (6, 3)
-        # "direct" keeps one pointer for each row: eight at most.
-        self.direct_heights = (8 if self.heights[0] >= 8 else self.heights[0], 4)
+            self.height = 6
 
     @property
     def columns(self) -> int:
@@ -88,38 +106,44 @@ class GemmStep:
 
 
 class GemmCode:
-    """The text of a module with one variant, its steps and the rules that go with them."""
+    """One variant: its steps and the rules that go with them.
+
+    Raises ValueError for an unknown variant, or one that the dtype does not have.
+    """
 
     def __init__(self, spec: GemmSpec, target: VectorTarget, variant: str, prefix: str) -> None:
+        if variant not in spec.variants:
+            expected = ", ".join(spec.variants)
+            raise ValueError(f"[matmul] Expected a variant of {expected} for {spec.dtype}, got {variant}.")
         self.spec = spec
         self.variant = variant
         self.tile = TileShape(spec, target)
         self.pack_symbol = f"{prefix}_pack"
-        self.multiply_symbol = f"{prefix}_{variant}"
-        self.combine_symbol = f"{prefix}_{variant}_combine"
-        self.splits_depth = variant in ("rows", "columns")
-        self.sums_in_result = variant == "packed" and not spec.element.narrow  # `partial` is the same as `c`
+        self.calls_epilogue = self.uses_tiles = variant in ("packed", "direct")
+        self.splits_depth = not self.uses_tiles
+        self.multiply_symbol = f"{prefix}_multiply" if self.uses_tiles else f"{prefix}_{variant}"
+        self.combine_symbol = f"{prefix}_combine"
+        # `partial` is then the same as `c`.
+        self.sums_in_result = self.uses_tiles and not spec.element.narrow
         symbols = [self.multiply_symbol]
         if variant == "packed":
             symbols.insert(0, self.pack_symbol)
         elif self.splits_depth:
             symbols.append(self.combine_symbol)
         self.steps = [GemmStep(self, symbol) for symbol in symbols]
-        self.calls_epilogue = variant in ("packed", "direct")
-        self.text = ""
 
     @property
     def symbols(self) -> list[str]:
         return [step.symbol for step in self.steps]
 
-    def blocks(self, problem: GemmProblem) -> tuple[int, int, int]:
-        """The slots row_block, column_block and depth_block for these sizes."""
-        if self.variant == "packed":
-            return (*self.packed_blocks(problem), DEPTH)
+    def blocks(self, problem: GemmProblem) -> Blocks:
+        """The slots row_block, column_block, depth_block, packs_a and packs_b for these sizes."""
+        if self.uses_tiles:
+            packs_b = self.variant == "packed"
+            depth = even_block(problem.k, DEPTH_BYTES // self.spec.element.cell_bytes, 8)
+            packs_a = packs_b and self.packs_a(problem)
+            return (*self.tile_blocks(problem), depth, int(packs_a), int(packs_b))
         columns, depth = max(1, problem.n), max(1, problem.k)
-        if self.variant == "direct":
-            row_products = max(1, problem.n * problem.k)
-            return max(self.tile.direct_heights[0], -(-CHUNK_PRODUCTS // row_products)), columns, depth
         if self.variant == "columns":
             # Whole rows of B stream from memory faster than pieces; threads share k instead.
             most = STRIP_BYTES // self.spec.element.accumulator_bytes // max(1, problem.m)
@@ -127,45 +151,61 @@ class GemmCode:
             strip = min(strip, most // self.tile.lanes * self.tile.lanes)
         else:
             column_products = max(1, problem.m * problem.k)
-            strip = round_up(max(48, CHUNK_PRODUCTS // 2 // column_products), 48)
+            strip = round_up(max(48, CHUNK_PRODUCTS // 2 // column_products), 48)  # whole tiles of dots
         items = problem.batch * -(-columns // strip)
         products = problem.batch * problem.m * problem.n * problem.k
         parts = 1
         if 0 < items < LEAST_ITEMS:
             parts = max(1, min(-(-LEAST_ITEMS // items), products // (2 * CHUNK_PRODUCTS), depth // 256))
-        return max(1, problem.m), strip, even_block(depth, -(-depth // parts), 64) if parts > 1 else depth
+        if parts > 1:
+            depth = even_block(depth, -(-depth // parts), 64)
+        return max(1, problem.m), strip, depth, 0, 0
 
-    def packed_blocks(self, problem: GemmProblem) -> tuple[int, int]:
-        height, columns = self.tile.heights[0], self.tile.columns
-        most_columns = 64 * columns
-        row_block = even_block(problem.m, MOST_BLOCK_ROWS, height)
-        column_block = even_block(problem.n, most_columns, columns)
+    def packs_a(self, problem: GemmProblem) -> bool:
+        """Whether A is packed: where tiles cannot read it, or would read it from far apart.
+
+        Rows a multiple of 4096 bytes apart push each other out of the first cache, and time after time if C
+        is wide.
+        """
+        if self.spec.element.narrow or problem.m < self.tile.height:
+            return True
+        row_bytes = problem.a_strides[0] * self.spec.element.cell_bytes
+        if problem.a_strides[1] == 1:
+            return row_bytes % 4096 == 0 and problem.n >= WIDE_COLUMNS
+        return problem.m * problem.k > SMALL_A
+
+    def tile_blocks(self, problem: GemmProblem) -> tuple[int, int]:
+        """Rows and columns of an item: enough items for the threads, each with enough to do."""
+        height, columns = self.tile.height, self.tile.columns
+        row_block = even_block(problem.m, BLOCK_ROWS, height)
+        column_block = even_block(problem.n, BLOCK_SLIVERS * columns, columns)
         while True:
             items = problem.batch * -(-problem.m // row_block) * -(-problem.n // column_block)
             products = problem.batch * problem.m * problem.n * problem.k
-            if items >= 16 or products < 8 * CHUNK_PRODUCTS * max(1, items):
+            if items >= LEAST_BLOCKS or products < 8 * CHUNK_PRODUCTS * max(1, items):
                 return row_block, column_block
-            # Wide blocks pack A less often, and low ones cost little: B comes from the second cache.
-            if row_block >= 6 * height:
-                row_block = even_block(problem.m, row_block // 2, height)
-            elif column_block >= 8 * columns:
+            # Narrow blocks read A more often, low ones B.
+            low = row_block < 4 * height or row_block >= problem.m
+            if column_block >= 32 * columns or (low and column_block >= 4 * columns):
                 column_block = even_block(problem.n, column_block // 2, columns)
+            elif row_block >= 4 * height:
+                row_block = even_block(problem.m, row_block // 2, height)
             else:
                 return row_block, column_block
 
     def step_chunks(self, symbol: str, problem: GemmProblem) -> int:
-        row_block, column_block, depth_block = self.blocks(problem)
+        row_block, column_block, depth_block, _, _ = self.blocks(problem)
         if symbol == self.combine_symbol:
             return max(1, min(problem.batch * problem.m, problem.m * problem.n // CHUNK_PRODUCTS))
         if symbol == self.pack_symbol:
-            items = problem.b_matrices * -(-problem.n // self.tile.columns)
-            work = (
-                4 * problem.b_matrices * problem.n * problem.k
-            )  # a packed element costs about four products
+            _, _, _, packs_a, packs_b = self.blocks(problem)
+            tiles, slivers = -(-problem.m // self.tile.height), -(-problem.n // self.tile.columns)
+            items = packs_a * problem.a_matrices * -(-tiles // GROUP_TILES)
+            items += packs_b * problem.b_matrices * -(-slivers // GROUP_SLIVERS)
+            packed = packs_a * problem.a_matrices * problem.m + packs_b * problem.b_matrices * problem.n
+            work = 4 * packed * problem.k  # a packed element costs about four products
         else:
             row_blocks = -(-problem.m // row_block)
-            if self.variant == "direct":
-                row_blocks = max(1, problem.m // row_block)
             items = problem.batch * row_blocks * -(-problem.n // column_block)
             if self.splits_depth:
                 items *= -(-problem.k // depth_block)
@@ -181,41 +221,44 @@ class GemmCode:
             return 0, size if parts > 1 else 0
         if self.variant != "packed":
             return 0, 0
-        slivers = round_up(problem.n, self.tile.columns)
-        packed = problem.b_matrices * slivers * problem.k * element.cell_bytes
-        blocked = element.narrow and problem.k > DEPTH
-        return packed, problem.batch * problem.m * problem.n * element.cell_bytes if blocked else 0
+        _, _, depth_block, packs_a, packs_b = self.blocks(problem)
+        packed = packs_b * problem.b_matrices * round_up(problem.n, self.tile.columns) * problem.k
+        rows = packs_a * problem.a_matrices * round_up(problem.m, self.tile.height)
+        packed += rows * (problem.k + ROW_PADDING)
+        blocked = element.narrow and problem.k > depth_block
+        return (
+            packed * element.cell_bytes,
+            problem.batch * problem.m * problem.n * element.cell_bytes if blocked else 0,
+        )
 
 
-def emit_gemm(
-    spec: GemmSpec, target: VectorTarget, variant: str = "packed", prefix: str = "gemm"
-) -> GemmCode:
-    """Write the module of one variant; symbols start with `prefix`.
+def module_symbols(spec: GemmSpec, prefix: str) -> list[str]:
+    """The functions of a dtype's module that plans call."""
+    names = ["pack", "multiply"]
+    if "rows" in spec.variants:
+        names += ["rows", "columns", "combine"]
+    return [f"{prefix}_{name}" for name in names]
 
-    Raises ValueError for an unknown variant, or one that complex64 does not have (it has only "packed").
+
+def fits_first_cache(lines: int, stride: int) -> bool:
+    """Whether so many cache lines, `stride` bytes apart, stay in a first-level cache.
+
+    Addresses a multiple of 4096 bytes apart share a set, in which a few are kept.
     """
-    if variant not in VARIANTS:
-        raise ValueError(f"[matmul] Expected a variant of {', '.join(VARIANTS)}, got {variant}.")
-    if spec.element.components == 2 and variant != "packed":
-        raise ValueError(f"[matmul] complex64 has only the variant packed, got {variant}.")
-    code = GemmCode(spec, target, variant, prefix)
-    builders = [KernelBuilder(symbol, spec.element, target) for symbol in code.symbols]
-    build = builders[code.symbols.index(code.multiply_symbol)]
-    tile = code.tile
-    if variant == "packed":
-        SliverPacker(builders[0], tile.columns).emit()
-        PackedMultiply(build, tile.heights, tile.width).emit()
-    elif variant == "direct":
-        DirectMultiply(build, tile.direct_heights, tile.width).emit()
-    elif variant == "rows":
-        RowDots(build).emit()
-    else:
-        ColumnSums(build).emit()
-    if code.splits_depth:
-        PartialSums(builders[1], build.lanes if variant == "columns" else 1).emit()
-    declarations = sorted(set().union(*(builder.declarations for builder in builders)))
-    code.text = "\n".join([builder.finish() for builder in builders] + declarations) + "\n"
-    return code
+    sets = min(64, 4096 // math.gcd(stride, 4096))
+    return lines <= 5 * sets
+
+
+def reads_in_place(problem: GemmProblem, spec: GemmSpec, tile: TileShape) -> bool:
+    """Whether tiles read B where it lies: it is small, or read by few rows, and nothing pushes it out."""
+    if problem.b_strides[1] != 1 or problem.m < tile.height or problem.n < tile.columns:
+        return False
+    if problem.k * problem.n > SMALL_B and problem.m > FEW_ROWS:
+        return False
+    if problem.a_strides[1] != 1 and problem.m * problem.k > SMALL_A:
+        return False
+    depth = min(problem.k, DEPTH_BYTES // spec.element.cell_bytes)
+    return fits_first_cache(depth, problem.b_strides[0] * spec.element.cell_bytes)
 
 
 def choose_variant(problem: GemmProblem, spec: GemmSpec, target: VectorTarget) -> tuple[str, GemmProblem]:
@@ -231,10 +274,7 @@ def choose_variant(problem: GemmProblem, spec: GemmSpec, target: VectorTarget) -
             continue
         if candidate.a_strides[1] == 1 and candidate.b_strides[0] == 1 and candidate.k >= lanes:
             return "rows", candidate
-    size = problem.k * problem.n
-    small = size <= SMALL_B or (problem.m <= MOST_ROWS and size <= 2 * SMALL_B)
-    fits = problem.m >= 4 and problem.n >= tile.columns and problem.b_strides[1] == 1
-    if fits and small and (problem.a_strides[1] == 1 or problem.m * problem.k <= SMALL_B):
+    if "direct" in spec.variants and reads_in_place(problem, spec, tile):
         return "direct", problem
     for candidate in candidates:
         if candidate.m > MOST_ROWS or candidate.b_strides[1] != 1:

@@ -1,79 +1,40 @@
 """The text builder behind the matrix multiplication kernels.
 
-`KernelBuilder` writes one LLVM function `void @name(ptr noalias %args, i64 %chunk, i64 %chunks)`. No IR pass
-runs on the text, so the builder writes what it wants to see in the machine code: explicit vectors, loops
-whose values live in phis, invariants computed before the loop. A number in a kernel is a list of components:
-one SSA name, or two (real, imaginary) for complex64. No masked instructions are used: edges go through
-scalar tail loops, so the same text is good on every processor.
+`KernelBuilder` writes one LLVM function: a kernel `void @name(ptr noalias %args, i64 %chunk, i64 %chunks)`,
+or an inner function with parameters of its own. No IR pass runs on the text, so the builder writes what it
+wants to see in the machine code: explicit vectors, loops whose values live in phis, invariants computed
+before the loop. A number in a kernel is a list of components: one SSA name, or two (real, imaginary) for
+complex64. No masked instructions are used: edges go through scalar tail loops, so the same text is good on
+every processor.
 """
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
 
-
-class VectorTarget(Protocol):
-    """What the kernels ask of a processor: how wide its vectors are, and whether it has instructions for a
-    fused multiply-add and for conversions between half and single precision."""
-
-    @property
-    def vector_bits(self) -> int: ...
-
-    @property
-    def has_fma(self) -> bool: ...
-
-    @property
-    def has_f16c(self) -> bool: ...
-
-
-class Element:
-    """How a dtype is stored in memory and how it is accumulated in registers."""
-
-    def __init__(
-        self, dtype: str, storage: str, storage_bytes: int, accumulator: str, components: int
-    ) -> None:
-        self.dtype = dtype
-        self.storage = storage  # LLVM type of one stored scalar
-        self.storage_bytes = storage_bytes  # of one scalar
-        self.accumulator = accumulator  # LLVM type of one accumulated scalar
-        self.accumulator_bytes = 8 if accumulator == "double" else 4
-        self.components = components
-        self.narrow = storage_bytes < self.accumulator_bytes
-
-    @property
-    def storage_cell(self) -> str:
-        return f"[2 x {self.storage}]" if self.components == 2 else self.storage
-
-    @property
-    def accumulator_cell(self) -> str:
-        return f"[2 x {self.accumulator}]" if self.components == 2 else self.accumulator
-
-    @property
-    def cell_bytes(self) -> int:
-        """Bytes of one element in accumulator precision."""
-        return self.accumulator_bytes * self.components
-
-
-ELEMENTS = {
-    "float32": Element("float32", "float", 4, "float", 1),
-    "float64": Element("float64", "double", 8, "double", 1),
-    "float16": Element("float16", "half", 2, "float", 1),
-    "bfloat16": Element("bfloat16", "i16", 2, "float", 1),
-    "complex64": Element("complex64", "float", 4, "float", 2),
-}
+from tarry.codegen.gemm_element import Element, VectorTarget
 
 Values = list[str]
+Parameters = tuple[tuple[str, str], ...]
 
 
 class KernelBuilder:
     """Writes the text of one kernel; every method appends instructions and returns SSA names."""
 
-    def __init__(self, name: str, element: Element, target: VectorTarget) -> None:
+    def __init__(
+        self,
+        name: str,
+        element: Element,
+        target: VectorTarget,
+        parameters: Parameters = (),
+        attributes: str = "",
+    ) -> None:
         self.name = name
+        self.attributes = attributes  # of the function
+        self.parameters = parameters  # (type, name) of an inner function; none for a kernel
         self.element = element
         self.target = target
         self.lanes = target.vector_bits // (8 * element.accumulator_bytes)
         self.lines: list[str] = []
-        self.stack: list[str] = []
+        self.entry: list[str] = []
         self.declarations: set[str] = set()
         self.block = "entry"
         self.count = 0
@@ -99,17 +60,24 @@ class KernelBuilder:
 
     def finish(self) -> str:
         """The whole function."""
-        head = f"define void @{self.name}(ptr noalias %args, i64 %chunk, i64 %chunks) {{\nentry:\n"
-        return head + "\n".join([*self.stack, "  br label %body", "body:", *self.lines]) + "\n  ret void\n}\n"
+        linkage, listed = "", "ptr noalias %args, i64 %chunk, i64 %chunks"
+        if self.parameters:
+            linkage, listed = "internal ", ", ".join(f"{kind} %{name}" for kind, name in self.parameters)
+        head = f"define {linkage}void @{self.name}({listed}) {self.attributes} {{\nentry:\n"
+        return head + "\n".join([*self.entry, "  br label %body", "body:", *self.lines]) + "\n  ret void\n}\n"
 
     def start(self) -> None:
-        """Enter the body: stack slots are collected in the entry block before it."""
+        """Enter the body: stack slots and arguments are collected in the entry block before it."""
         self.block = "body"
 
-    def stack_array(self, element_type: str, length: int) -> str:
+    def entry_value(self, text: str) -> str:
+        """Append an instruction to the entry block: its value is known everywhere."""
         self.count += 1
-        self.stack.append(f"  %v{self.count} = alloca [{length} x {element_type}], align 64")
+        self.entry.append(f"  %v{self.count} = {text}")
         return f"%v{self.count}"
+
+    def stack_array(self, element_type: str, length: int) -> str:
+        return self.entry_value(f"alloca [{length} x {element_type}], align 64")
 
     # Integers
 
@@ -125,11 +93,18 @@ class KernelBuilder:
     def multiply(self, left: str | int, right: str | int) -> str:
         return self.integer("mul", left, right)
 
+    def divide(self, left: str, right: str | int) -> tuple[str, str]:
+        """Quotient and remainder of numbers that are not negative."""
+        return self.integer("udiv", left, right), self.integer("urem", left, right)
+
     def compare(self, predicate: str, left: str | int, right: str | int) -> str:
         return self.value(f"icmp {predicate} i64 {left}, {right}")
 
     def select(self, condition: str, left: str | int, right: str | int) -> str:
         return self.value(f"select i1 {condition}, i64 {left}, i64 {right}")
+
+    def select_pointer(self, condition: str, left: str, right: str) -> str:
+        return self.value(f"select i1 {condition}, ptr {left}, ptr {right}")
 
     def both(self, left: str, right: str) -> str:
         return self.value(f"and i1 {left}, {right}")
@@ -146,6 +121,14 @@ class KernelBuilder:
 
     def round_down(self, value: str, multiple: int) -> str:
         return self.integer("and", value, -multiple)  # multiple is a power of two
+
+    def dot(self, left: Values, right: Values) -> str:
+        """The sum of products of two lists of integers."""
+        terms = [self.multiply(x, y) for x, y in zip(left, right, strict=True)]
+        total = terms[0]
+        for term in terms[1:]:
+            total = self.add(total, term)
+        return total
 
     # Control
 
@@ -318,9 +301,14 @@ class KernelBuilder:
         self.statement(f"store {kind} {rounded}, ptr {pointer}, align 2")
 
     def prefetch(self, pointer: str) -> None:
-        """Ask for the cache line at an address, into the second cache; any address is safe."""
+        """Ask for the cache line at an address; any address is safe."""
         self.declarations.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
-        self.statement(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 0, i32 2, i32 1)")
+        self.statement(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 0, i32 3, i32 1)")
+
+    def call(self, name: str, parameters: Parameters, values: Sequence[str | int]) -> None:
+        """Call an inner function."""
+        listed = ", ".join(f"{kind} {value}" for (kind, _), value in zip(parameters, values, strict=True))
+        self.statement(f"call void @{name}({listed})")
 
     # Conversions by integer instructions
 

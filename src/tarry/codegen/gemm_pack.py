@@ -1,113 +1,157 @@
-"""Packing for the matrix multiplication: B into slivers, blocks of A onto the stack.
+"""Packing for the matrix multiplication: the step before tiles are computed, shared by all threads.
 
-A sliver holds `tile_columns` columns of B over a block of k, row after row: [k][component][column]. The
-slivers of one block of k are neighbours, so what a kernel reuses is one piece of memory that fills a cache
-evenly. A block of A holds rows: [row][component][k], components `pitch` apart. Both hold accumulator
-precision, so narrow dtypes are converted once. Each packing has a path for unit stride along k, one for unit
-stride across, and a general one.
+B is packed into slivers that hold `tile_columns` columns over a block of k, row after row:
+[k][component][column]. The slivers of one block of k are neighbours, so what a kernel reuses is one piece of
+memory that fills a cache evenly. A is packed only where tiles cannot read it in place: into panels as high as
+a tile, [k][row][component], where its rows are neighbours (so that nothing is transposed), else row by row.
+Both hold accumulator precision, so narrow dtypes are converted once. Packed A follows packed B.
 """
 
-from tarry.codegen.gemm_builder import KernelBuilder
-from tarry.codegen.gemm_problem import GemmSlots
-
-DEPTH = 256  # the block of k: a sliver of B then fits half of a 32 KiB cache
-MOST_BLOCK_ROWS = 96  # of A in one block: 104 KiB in single precision, which stays in the second cache
+from tarry.codegen.gemm import GROUP_SLIVERS, GROUP_TILES, ROW_PADDING
+from tarry.codegen.gemm_builder import KernelBuilder, Values
+from tarry.codegen.gemm_slots import GemmSlots
 
 
-def copy_to_accumulators(build: KernelBuilder, source: str, destination: str, count: str) -> None:
-    """Convert `count` neighbouring elements: whole vectors, then single elements."""
-    whole = build.round_down(count, build.lanes)
+class PackedLayout:
+    """Where packed matrices lie: lengths in scalars of accumulator precision, as names in a kernel."""
 
-    def run(lanes: int) -> None:
-        def body(index: str) -> None:
-            values = build.load_stored(build.stored(source, index), lanes)
-            build.store_accumulated(values, build.accumulated(destination, index), lanes)
-
-        start, stop = (0, whole) if lanes > 1 else (whole, count)
-        build.repeat(start, stop, lanes, body)
-
-    run(build.lanes)
-    run(1)
-
-
-class SliverPacker:
-    """Writes the step that packs B; its work items are slivers."""
-
-    def __init__(self, build: KernelBuilder, tile_columns: int) -> None:
+    def __init__(self, build: KernelBuilder, slots: GemmSlots, tile_rows: int, tile_columns: int) -> None:
         self.build = build
+        self.slots = slots
+        self.tile_rows = tile_rows
         self.tile_columns = tile_columns
-        self.width = tile_columns * build.element.components  # scalars in one row of a sliver
+        components = build.element.components
+        self.width = tile_columns * components  # of one row of a sliver
+        self.slivers = build.divide_up(slots["n"], tile_columns)
+        self.row_of_slivers = build.multiply(self.slivers, self.width)
+        self.b_extents = slots.packed_extents("b")
+        self.b_matrix = build.multiply(slots["k"], self.row_of_slivers)
+        self.b_matrices = build.multiply(
+            build.multiply(self.b_extents[0], self.b_extents[1]),
+            build.multiply(self.b_extents[2], slots["packs_b"]),
+        )
+        self.a_extents = slots.packed_extents("a")
+        self.a_matrices = build.multiply(
+            build.multiply(self.a_extents[0], self.a_extents[1]),
+            build.multiply(self.a_extents[2], slots["packs_a"]),
+        )
+        self.tiles = build.divide_up(slots["m"], tile_rows)
+        pitch = build.multiply(build.add(slots["k"], ROW_PADDING), components)
+        # Room for one more step of k: whole vectors write past the end of a panel.
+        self.a_tile = build.multiply(pitch, tile_rows)
+        self.a_matrix = build.multiply(self.tiles, self.a_tile)
+        self.in_panels = build.compare("eq", slots["a_row"], 1)
+        self.a_row = build.select(self.in_panels, components, pitch)
+        self.a_column = build.select(self.in_panels, tile_rows * components, components)
+        start = build.multiply(self.b_matrices, self.b_matrix)
+        self.a_start = build.scalar(slots["packed"], start)
+
+    def batch_strides(self, operand: str) -> Values:
+        """From one packed matrix in the batch to the next, zero where the operand is repeated."""
+        build, slots = self.build, self.slots
+        extents, length = (
+            (self.a_extents, self.a_matrix) if operand == "a" else (self.b_extents, self.b_matrix)
+        )
+        inner = build.multiply(length, extents[2])
+        strides = [build.multiply(inner, extents[1]), inner, length]
+        return [
+            build.select(build.compare("eq", slots[f"{operand}_batch{d}"], 0), 0, strides[d])
+            for d in range(3)
+        ]
+
+
+class Packer:
+    """Writes the step that packs; its work items are groups of slivers of B, then groups of tiles of A."""
+
+    def __init__(self, build: KernelBuilder, tile_rows: int, tile_columns: int) -> None:
+        self.build = build
+        self.tile_rows = tile_rows
+        self.tile_columns = tile_columns
+        self.components = build.element.components
 
     def emit(self) -> None:
         build = self.build
         build.start()
-        slots = GemmSlots(build)
-        self.slots = slots
-        slivers = build.divide_up(slots["n"], self.tile_columns)
-        extents = slots.packed_extents()
-        matrices = build.multiply(build.multiply(extents[0], extents[1]), extents[2])
-        low, high = slots.item_range(build.multiply(matrices, slivers))
-        row_of_slivers = build.multiply(slivers, self.width)
-        matrix_length = build.multiply(slots["k"], row_of_slivers)
+        slots = self.slots = GemmSlots(build)
+        layout = self.layout = PackedLayout(build, slots, self.tile_rows, self.tile_columns)
+        groups_b = build.divide_up(layout.slivers, GROUP_SLIVERS)
+        groups_a = build.divide_up(layout.tiles, GROUP_TILES)
+        items_b = build.multiply(layout.b_matrices, groups_b)
+        items_a = build.multiply(layout.a_matrices, groups_a)
+        low, high = slots.item_range(build.add(items_b, items_a))
 
         def item(index: str) -> None:
-            matrix = build.integer("udiv", index, slivers)
-            sliver = build.integer("urem", index, slivers)
-            column = build.multiply(sliver, self.tile_columns)
-            offset = slots.offset("b", slots.indices(matrix, extents))
-            corner = build.add(offset, build.multiply(column, slots["b_column"]))
-            source = build.stored(slots["b"], corner)
-            packed = build.scalar(slots["packed"], build.multiply(matrix, matrix_length))
-            left = build.minimum(build.subtract(slots["n"], column), self.tile_columns)
+            def pack_b() -> None:
+                matrix, group = build.divide(index, groups_b)
+                self.pack_slivers(matrix, build.multiply(group, GROUP_SLIVERS))
 
-            def depth_block(k: str) -> None:
-                length = build.minimum(build.subtract(slots["k"], k), DEPTH)
-                position = build.multiply(build.multiply(sliver, length), self.width)
-                block = build.scalar(packed, build.multiply(k, row_of_slivers))
-                start = build.stored(source, build.multiply(k, slots["b_row"]))
-                self.pack_sliver(start, build.scalar(block, position), left, length)
+            def pack_a() -> None:
+                matrix, group = build.divide(build.subtract(index, items_b), groups_a)
+                self.pack_tiles(matrix, build.multiply(group, GROUP_TILES * self.tile_rows))
 
-            build.repeat(0, slots["k"], DEPTH, depth_block)
+            build.choose(build.compare("slt", index, items_b), pack_b, pack_a)
 
         build.repeat(low, high, 1, item)
 
+    # B
+
+    def pack_slivers(self, matrix: str, first: str) -> None:
+        build, slots, layout = self.build, self.slots, self.layout
+        stop = build.minimum(build.add(first, GROUP_SLIVERS), layout.slivers)
+        offset = slots.offset("b", slots.indices(matrix, layout.b_extents))
+        source = build.stored(slots["b"], offset)
+        packed = build.scalar(slots["packed"], build.multiply(matrix, layout.b_matrix))
+        end = build.multiply(build.add(first, GROUP_SLIVERS), self.tile_columns)
+        across = build.compare("eq", slots["b_column"], 1)
+        grouped = build.both(across, build.compare("sle", end, slots["n"]))
+
+        def depth_block(k: str) -> None:
+            length = build.minimum(build.subtract(slots["k"], k), slots["depth_block"])
+            block = build.scalar(packed, build.multiply(k, layout.row_of_slivers))
+            start = build.stored(source, build.multiply(k, slots["b_row"]))
+            size = build.multiply(length, layout.width)
+
+            def one(sliver: str) -> None:
+                column = build.multiply(sliver, self.tile_columns)
+                left = build.minimum(build.subtract(slots["n"], column), self.tile_columns)
+                corner = build.stored(start, build.multiply(column, slots["b_column"]))
+                self.pack_sliver(corner, build.scalar(block, build.multiply(sliver, size)), left, length)
+
+            def several() -> None:
+                corner = build.stored(start, build.multiply(first, self.tile_columns))
+                self.pack_group(corner, build.scalar(block, build.multiply(first, size)), size, length)
+
+            build.choose(grouped, several, lambda: build.repeat(first, stop, 1, one))
+
+        build.repeat(0, slots["k"], slots["depth_block"], depth_block)
+
+    def pack_group(self, source: str, destination: str, size: str, length: str) -> None:
+        """Whole slivers whose columns are neighbours: long runs of memory, row by row."""
+        build = self.build
+
+        def one_row(row: str) -> None:
+            pointer = build.stored(source, build.multiply(row, self.slots["b_row"]))
+            place = build.scalar(destination, build.multiply(row, self.layout.width))
+            for _ in range(GROUP_SLIVERS):
+                for column in range(0, self.tile_columns, build.lanes):
+                    values = build.load_stored(build.stored(pointer, column), build.lanes)
+                    for part, value in enumerate(values):
+                        target = build.scalar(place, part * self.tile_columns + column)
+                        build.store_plain(value, target, build.lanes)
+                pointer = build.stored(pointer, self.tile_columns)
+                place = build.scalar(place, size)
+
+        build.repeat(0, length, 1, one_row)
+
     def pack_sliver(self, source: str, destination: str, left: str, length: str) -> None:
         build = self.build
-        if build.element.components == 2:
+        if self.components == 2:
             self.pack_plain(source, destination, left, ("0", length))
             return
-        across = build.compare("eq", self.slots["b_column"], 1)
         along = build.compare("eq", self.slots["b_row"], 1)
-
-        def otherwise() -> None:
-            whole = build.select(along, build.round_down(length, build.lanes), 0)
-            self.pack_transposed(source, destination, left, whole)
-            self.pack_plain(source, destination, left, (whole, length))
-
-        build.choose(across, lambda: self.pack_across(source, destination, left, length), otherwise)
-
-    def pack_across(self, source: str, destination: str, left: str, length: str) -> None:
-        """Columns are neighbours: copy vectors row by row; a last, narrow sliver is filled with zeros."""
-        build = self.build
-        full = build.compare("eq", left, self.tile_columns)
-
-        def whole(row: str) -> None:
-            pointer = build.stored(source, build.multiply(row, self.slots["b_row"]))
-            place = build.scalar(destination, build.multiply(row, self.tile_columns))
-            for column in range(0, self.tile_columns, build.lanes):
-                values = build.load_stored(build.stored(pointer, column), build.lanes)
-                build.store_accumulated(values, build.scalar(place, column), build.lanes)
-
-        def edge(row: str) -> None:
-            pointer = build.stored(source, build.multiply(row, self.slots["b_row"]))
-            place = build.scalar(destination, build.multiply(row, self.tile_columns))
-            for column in range(0, self.tile_columns, build.lanes):
-                build.store_plain("zeroinitializer", build.scalar(place, column), build.lanes)
-            copy_to_accumulators(build, pointer, place, left)
-
-        build.choose(
-            full, lambda: build.repeat(0, length, 1, whole), lambda: build.repeat(0, length, 1, edge)
-        )
+        whole = build.select(along, build.round_down(length, build.lanes), 0)
+        self.pack_transposed(source, destination, left, whole)
+        self.pack_plain(source, destination, left, (whole, length))
 
     def pack_transposed(self, source: str, destination: str, left: str, whole: str) -> None:
         """Unit stride along k: transpose squares. Columns past the edge repeat the last one."""
@@ -138,13 +182,12 @@ class SliverPacker:
 
         def one_row(row: str) -> None:
             pointer = build.stored(source, build.multiply(row, self.slots["b_row"]))
-            place = build.scalar(destination, build.multiply(row, self.width))
+            place = build.scalar(destination, build.multiply(row, self.layout.width))
 
             def one(column: str) -> None:
                 used = build.minimum(column, last)
-                values = build.load_stored(
-                    build.stored(pointer, build.multiply(used, self.slots["b_column"])), 1
-                )
+                offset = build.multiply(used, self.slots["b_column"])
+                values = build.load_stored(build.stored(pointer, offset), 1)
                 for part, value in enumerate(values):
                     place_of_part = build.scalar(place, part * self.tile_columns)
                     build.store_plain(value, build.scalar(place_of_part, column), 1)
@@ -153,94 +196,70 @@ class SliverPacker:
 
         build.repeat(rows[0], rows[1], 1, one_row)
 
+    # A
 
-class BlockPacker:
-    """Copies a block of rows of A, `DEPTH` long at most, to the stack.
-
-    Rows past the edge of A hold whatever was there: their results are dropped. Room for one vector of rows
-    lies before and after the block, because the transposing path moves whole squares.
-    """
-
-    def __init__(self, build: KernelBuilder, slots: GemmSlots, tile_rows: int) -> None:
-        self.build = build
-        self.slots = slots
-        self.components = build.element.components
-        self.pitch = DEPTH + 16  # not a power of two: the rows fall into different cache sets
-        self.row_pitch = self.pitch * self.components
-        rows = MOST_BLOCK_ROWS + tile_rows + 2 * build.lanes
-        buffer = build.stack_array(build.element.accumulator, rows * self.row_pitch)
-        self.block = build.scalar(buffer, build.lanes * self.row_pitch)
-
-    def emit(self, matrix: str, rows: tuple[str, str], first: str, length: str) -> None:
-        """Pack A[rows[0]:rows[1], first:first+length]; `matrix` points to A[0, 0]."""
-        build, slots = self.build, self.slots
-        start = build.stored(matrix, build.multiply(first, slots["a_column"]))
-        if self.components == 2:
-            self.pack_plain(start, rows, ("0", length))
-            return
-        along = build.compare("eq", slots["a_column"], 1)
-        enough = build.compare("sge", slots["m"], build.lanes)
-        across = build.both(build.compare("eq", slots["a_row"], 1), enough)
+    def pack_tiles(self, matrix: str, first: str) -> None:
+        """The rows of a few tiles. Rows past the edge hold whatever was there: their results are dropped."""
+        build, slots, layout = self.build, self.slots, self.layout
+        stop = build.minimum(build.add(first, GROUP_TILES * self.tile_rows), slots["m"])
+        offset = slots.offset("a", slots.indices(matrix, layout.a_extents))
+        source = build.stored(slots["a"], offset)
+        self.packed = build.scalar(layout.a_start, build.multiply(matrix, layout.a_matrix))
 
         def otherwise() -> None:
-            whole = build.select(across, build.round_down(length, build.lanes), 0)
-            self.pack_transposed(start, rows, whole)
-            self.pack_plain(start, rows, (whole, length))
+            along = build.compare("eq", slots["a_column"], 1)
+            whole = build.select(along, build.round_down(slots["k"], build.lanes), 0)
+            build.repeat(first, stop, 1, lambda row: self.pack_row(source, row, whole))
 
-        build.choose(along, lambda: self.pack_along(start, rows, length), otherwise)
+        build.choose(layout.in_panels, lambda: self.pack_panels(source, first, stop), otherwise)
 
-    def row(self, row: str, first_row: str) -> str:
-        """Address of a row in the block."""
-        return self.build.scalar(
-            self.block, self.build.multiply(self.build.subtract(row, first_row), self.row_pitch)
-        )
-
-    def pack_along(self, start: str, rows: tuple[str, str], length: str) -> None:
+    def place(self, row: str) -> str:
+        """Address of a packed row."""
         build = self.build
+        tile, inside = build.divide(row, self.tile_rows)
+        start = build.multiply(tile, self.layout.a_tile)
+        return build.scalar(self.packed, build.add(start, build.multiply(inside, self.layout.a_row)))
 
-        def one_row(row: str) -> None:
-            source = build.stored(start, build.multiply(row, self.slots["a_row"]))
-            copy_to_accumulators(build, source, self.row(row, rows[0]), length)
-
-        build.repeat(rows[0], rows[1], 1, one_row)
-
-    def pack_transposed(self, start: str, rows: tuple[str, str], whole: str) -> None:
-        """Unit stride along the rows: squares that would pass the last row start earlier, rewriting some."""
+    def pack_panels(self, source: str, first: str, stop: str) -> None:
+        """Rows are neighbours: whole vectors, of which the end is overwritten by the next step of k."""
         build, slots = self.build, self.slots
-        latest = build.subtract(slots["m"], build.lanes)
+        vectors = -(-self.tile_rows // build.lanes)
+        # The last rows of A have too little behind them for whole vectors.
+        readable = build.subtract(slots["m"], vectors * build.lanes - self.tile_rows)
+        count = build.subtract(build.minimum(readable, stop), first)
+        tiles = build.maximum(build.integer("sdiv", count, self.tile_rows), 0)
+        after = build.add(first, build.multiply(tiles, self.tile_rows))
+        start = self.place(first)
 
-        def some_columns(k: str) -> None:
-            columns = []
-            for lane in range(build.lanes):
-                columns.append(build.stored(start, build.multiply(build.add(k, lane), slots["a_column"])))
+        def one_step(k: str) -> None:
+            pointer = build.stored(source, build.multiply(k, slots["a_column"]))
+            column = build.scalar(start, build.multiply(k, self.layout.a_column))
 
-            def square(group_row: str) -> None:
-                base = build.minimum(group_row, latest)
-                offset = build.multiply(base, slots["a_row"])
-                loaded = [
-                    build.load_stored(build.stored(column, offset), build.lanes)[0] for column in columns
-                ]
-                corner = build.scalar(self.row(base, rows[0]), k)
-                for lane, value in enumerate(build.transpose(loaded)):
-                    build.store_plain(value, build.scalar(corner, lane * self.pitch), build.lanes)
+            def one_panel(row: str, values: Values) -> Values:
+                for vector in range(vectors):
+                    elements = build.stored(build.stored(pointer, row), vector * build.lanes)
+                    place = build.accumulated(values[0], vector * build.lanes)
+                    build.store_accumulated(build.load_stored(elements, build.lanes), place, build.lanes)
+                return [build.scalar(values[0], self.layout.a_tile)]
 
-            build.repeat(rows[0], rows[1], build.lanes, square)
+            build.loop(first, after, self.tile_rows, [("ptr", column)], one_panel)
 
-        build.repeat(0, whole, build.lanes, some_columns)
+        build.repeat(0, slots["k"], 1, one_step)
+        build.repeat(after, stop, 1, lambda row: self.pack_row(source, row, "0"))
 
-    def pack_plain(self, start: str, rows: tuple[str, str], columns: tuple[str, str]) -> None:
-        """Any strides, one element at a time, for a range of columns."""
+    def pack_row(self, source: str, row: str, whole: str) -> None:
+        """One row: vectors up to `whole`, then one element at a time with any strides."""
         build, slots = self.build, self.slots
+        start = build.stored(source, build.multiply(row, slots["a_row"]))
+        place = self.place(row)
 
-        def one_row(row: str) -> None:
-            source = build.stored(start, build.multiply(row, slots["a_row"]))
-            place = self.row(row, rows[0])
+        def vectors(k: str) -> None:
+            values = build.load_stored(build.stored(start, k), build.lanes)
+            build.store_accumulated(values, build.accumulated(place, k), build.lanes)
 
-            def one(k: str) -> None:
-                values = build.load_stored(build.stored(source, build.multiply(k, slots["a_column"])), 1)
-                for part, value in enumerate(values):
-                    build.store_plain(value, build.scalar(build.scalar(place, part * self.pitch), k), 1)
+        def one(k: str) -> None:
+            values = build.load_stored(build.stored(start, build.multiply(k, slots["a_column"])), 1)
+            build.store_accumulated(values, build.scalar(place, build.multiply(k, self.layout.a_column)), 1)
 
-            build.repeat(columns[0], columns[1], 1, one)
-
-        build.repeat(rows[0], rows[1], 1, one_row)
+        build.repeat(0, whole, build.lanes, vectors)
+        build.repeat(whole, slots["k"], 1, one)

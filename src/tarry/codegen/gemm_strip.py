@@ -8,13 +8,30 @@ up, in order.
 
 from collections.abc import Callable
 
+from tarry.codegen.gemm import STRIP_BYTES
 from tarry.codegen.gemm_builder import KernelBuilder, Values
-from tarry.codegen.gemm_problem import GemmSlots
-from tarry.codegen.gemm_tile import copy_sums, finish_row
+from tarry.codegen.gemm_multiply import copy_sums, finish_row
+from tarry.codegen.gemm_slots import GemmSlots
 
-MOST_ROWS = 8  # of A in both variants
-STRIP_BYTES = 16384  # of sums in variant "columns": half of a 32 KiB cache
 ROW_GROUP = 4  # rows of B that variant "columns" adds at a time
+
+# Rows and columns of the tiles of dot products. Few rows read memory, as fast as eight streams of it come;
+# 4 x 3 sums fit 16 registers.
+DOT_TILES = ((4, 3), (1, 8))
+
+DOT_PARAMETERS = (
+    ("ptr", "a"), ("ptr", "b"), ("ptr", "sums"),
+    ("i64", "a_row"), ("i64", "b_column"),
+    ("i64", "rows"), ("i64", "columns"),  # how many exist; others repeat the last
+    ("i64", "length"),
+)  # fmt: skip
+
+ADD_PARAMETERS = (
+    ("ptr", "a"), ("ptr", "b"), ("ptr", "sums"),
+    ("i64", "a_row"), ("i64", "a_column"), ("i64", "b_row"),
+    ("i64", "pitch"),  # from one row of sums to the next
+    ("i64", "count"),  # of columns
+)  # fmt: skip
 
 
 class StripMultiply:
@@ -30,6 +47,16 @@ class StripMultiply:
     def multiply_strip(self, column: str, column_stop: str) -> None:
         raise NotImplementedError
 
+    def store(
+        self, partial: str, result: str, save: Callable[[str], None], finish: Callable[[str], None]
+    ) -> None:
+        """Save a part of a sum in `partial`, or finish the sum in `result`; often that is the same code."""
+        build = self.build
+        if build.element.narrow:
+            build.choose(self.is_split, lambda: save(partial), lambda: finish(result))
+        else:
+            save(build.select_pointer(self.is_split, partial, result))
+
     def emit(self) -> None:
         build = self.build
         build.start()
@@ -42,12 +69,11 @@ class StripMultiply:
         low, high = slots.item_range(build.multiply(matrices, strips))
 
         def item(index: str) -> None:
-            matrix = build.integer("udiv", index, strips)
-            part = build.integer("urem", matrix, parts)
-            batch = build.integer("udiv", matrix, parts)
+            matrix, strip = build.divide(index, strips)
+            batch, part = build.divide(matrix, parts)
             k = build.multiply(part, slots["depth_block"])
             self.length = build.minimum(build.subtract(slots["k"], k), slots["depth_block"])
-            column = build.multiply(build.integer("urem", index, strips), slots["column_block"])
+            column = build.multiply(strip, slots["column_block"])
             column_stop = build.minimum(build.add(column, slots["column_block"]), slots["n"])
             indices = slots.batch_indices(batch)
             left = build.add(slots.offset("a", indices), build.multiply(k, slots["a_column"]))
@@ -63,121 +89,162 @@ class StripMultiply:
         build.repeat(low, high, 1, item)
 
 
-class RowDots(StripMultiply):
-    """Variant "rows": tiles of dot products, vectors along k. C may have any strides."""
+class DotFunction:
+    """Writes an inner function that computes one tile of dot products, vectors along k."""
 
-    heights = (4, 1)
+    def __init__(self, build: KernelBuilder, height: int, width: int) -> None:
+        self.build = build
+        self.height = height
+        self.width = width
+
+    def emit(self) -> None:
+        build = self.build
+        build.start()
+        rows = self.pointers("%a", "%a_row", "%rows", self.height)
+        columns = self.pointers("%b", "%b_column", "%columns", self.width)
+        for cell, value in enumerate(self.dot_products(rows, columns)):
+            build.store_plain(build.sum_lanes(value), build.scalar("%sums", cell), 1)
+
+    def pointers(self, start: str, stride: str, count: str, number: int) -> Values:
+        build = self.build
+        last = build.subtract(count, 1)
+        return [
+            build.stored(start, build.multiply(build.minimum(last, index), stride) if index else 0)
+            for index in range(number)
+        ]
+
+    def dot_products(self, rows: Values, columns: Values) -> Values:
+        """One vector of sums for each pair."""
+        build, lanes = self.build, self.build.lanes
+        kind = build.accumulator_vector(lanes)
+        whole = build.round_down("%length", lanes)
+
+        def multiply(left: Values, right: Values, sums: Values) -> Values:
+            pairs = [(x, y) for x in left for y in right]
+            return [build.multiply_add(x, y, z, lanes) for (x, y), z in zip(pairs, sums)]
+
+        def vectors(k: str, sums: Values) -> Values:
+            left = [build.load_stored(build.stored(p, k), lanes)[0] for p in rows]
+            return multiply(left, [build.load_stored(build.stored(p, k), lanes)[0] for p in columns], sums)
+
+        def single(k: str, sums: Values) -> Values:
+            left = [build.first_lane(build.load_stored(build.stored(p, k), 1)[0], lanes) for p in rows]
+            right = [build.first_lane(build.load_stored(build.stored(p, k), 1)[0], lanes) for p in columns]
+            return multiply(left, right, sums)
+
+        zeros = [(kind, "zeroinitializer")] * (len(rows) * len(columns))
+        sums = build.loop(0, whole, lanes, zeros, vectors)
+        return build.loop(whole, "%length", 1, [(kind, value) for value in sums], single)
+
+
+class RowDots(StripMultiply):
+    """Variant "rows": tiles of dot products. C may have any strides."""
+
+    def __init__(self, build: KernelBuilder, functions: list[str]) -> None:
+        super().__init__(build)
+        self.functions = functions  # the inner functions of `DOT_TILES`
 
     def prepare(self) -> None:
-        build = self.build
-        many_registers = build.target.vector_bits == 512 or (
-            build.target.vector_bits == 128 and build.target.has_fma
-        )
-        self.width = 4 if many_registers else 3  # columns of a tile: 4 x 3 sums fit 16 registers
-        self.sums = build.stack_array(build.element.accumulator, self.heights[0] * self.width)
+        cells = max(height * width for height, width in DOT_TILES)
+        self.sums = self.build.stack_array(self.build.element.accumulator, cells)
 
     def multiply_strip(self, column: str, column_stop: str) -> None:
-        build, slots = self.build, self.slots
-
-        def columns(first_column: str) -> None:
-            last = build.subtract(column_stop, 1)
-            pointers = []
-            for offset in range(self.width):
-                used = build.minimum(build.add(first_column, offset), last)
-                pointers.append(build.stored(self.right_matrix, build.multiply(used, slots["b_column"])))
-            count = build.minimum(build.subtract(column_stop, first_column), self.width)
-
-            def rows(row: str) -> None:
-                self.choose_height(0, row, first_column, count, pointers)
-
-            build.repeat(0, slots["m"], self.heights[0], rows)
-
-        build.repeat(column, column_stop, self.width, columns)
-
-    def choose_height(self, index: int, row: str, column: str, count: str, columns: Values) -> None:
         build = self.build
+        tall = build.compare("sgt", self.slots["m"], DOT_TILES[1][0])
 
-        def run() -> None:
-            self.multiply_tile(self.heights[index], row, column, count, columns)
+        def run(number: int) -> None:
+            height, width = DOT_TILES[number]
 
-        if index + 1 == len(self.heights):
-            run()
-            return
-        left = build.subtract(self.slots["m"], row)
-        tall = build.compare("sgt", left, self.heights[index + 1])
-        build.choose(tall, run, lambda: self.choose_height(index + 1, row, column, count, columns))
-
-    def multiply_tile(self, height: int, row: str, column: str, count: str, columns: Values) -> None:
-        build, slots = self.build, self.slots
-        last = build.subtract(slots["m"], 1)
-        rows = []
-        for offset in range(height):
-            used = build.minimum(build.add(row, offset), last)
-            rows.append(build.stored(self.left_matrix, build.multiply(used, slots["a_row"])))
-        sums = self.dot_products(rows, columns, 1 if height == self.heights[0] else 2)
-        for cell, value in enumerate(sums):
-            build.store_plain(build.sum_lanes(value), build.scalar(self.sums, cell), 1)
-
-        def finish(row_offset: str) -> None:
-            result_row = build.add(row, row_offset)
-
-            def one(column_offset: str) -> None:
-                cell = build.add(build.multiply(row_offset, self.width), column_offset)
-                values = [build.load_plain(build.scalar(self.sums, cell), 1)]
-                offset = build.add(
-                    build.multiply(result_row, slots["c_row"]),
-                    build.multiply(build.add(column, column_offset), slots["c_column"]),
+            def columns(first: str) -> None:
+                count = build.minimum(build.subtract(column_stop, first), width)
+                build.repeat(
+                    0, self.slots["m"], height, lambda row: self.multiply_tile(number, row, first, count)
                 )
-                inside = build.add(build.multiply(result_row, slots["n"]), build.add(column, column_offset))
 
-                def save() -> None:
-                    build.store_accumulated(values, build.accumulated(self.partial, inside), 1)
+            build.repeat(column, column_stop, width, columns)
 
-                def store() -> None:
-                    build.store_stored(values, build.stored(self.result, offset), 1)
+        build.choose(tall, lambda: run(0), lambda: run(1))
 
-                build.choose(self.is_split, save, store)
+    def multiply_tile(self, number: int, row: str, column: str, count: str) -> None:
+        build, slots = self.build, self.slots
+        height, width = DOT_TILES[number]
+        rows = build.minimum(build.subtract(slots["m"], row), height)
+        a = build.stored(self.left_matrix, build.multiply(row, slots["a_row"]))
+        b = build.stored(self.right_matrix, build.multiply(column, slots["b_column"]))
+        values = [a, b, self.sums, slots["a_row"], slots["b_column"], rows, count, self.length]
+        build.call(self.functions[number], DOT_PARAMETERS, values)
+
+        def finish(offset: str) -> None:
+            result_row = build.add(row, offset)
+            sums = build.scalar(self.sums, build.multiply(offset, width))
+            start = build.multiply(result_row, slots["c_row"])
+            start = build.add(start, build.multiply(column, slots["c_column"]))
+            result = build.stored(self.result, start)
+            inside = build.add(build.multiply(result_row, slots["n"]), column)
+            partial = build.accumulated(self.partial, inside)
+
+            def one(index: str) -> None:
+                cell = [build.load_plain(build.scalar(sums, index), 1)]
+                place = build.stored(result, build.multiply(index, slots["c_column"]))
+                self.store(
+                    build.accumulated(partial, index),
+                    place,
+                    lambda to: build.store_accumulated(cell, to, 1),
+                    lambda to: build.store_stored(cell, to, 1),
+                )
 
             build.repeat(0, count, 1, one)
 
-        build.repeat(0, build.minimum(build.subtract(slots["m"], row), height), 1, finish)
+        build.repeat(0, rows, 1, finish)
 
-    def dot_products(self, rows: Values, columns: Values, unroll: int) -> Values:
-        """One vector of sums for each pair; `unroll` sets of sums hide the latency of few rows."""
+
+class AddFunction:
+    """Writes code that adds `group` rows of B, times their elements of A, to the sums of `height` rows."""
+
+    def __init__(self, build: KernelBuilder, height: int, group: int) -> None:
+        self.build = build
+        self.height = height
+        self.group = group
+
+    def emit(self) -> None:
+        """The body of an inner function with `ADD_PARAMETERS`."""
         build = self.build
-        lanes = build.lanes
-        pairs = len(rows) * len(columns)
-        kind = build.accumulator_vector(lanes)
-        length = self.length
-        whole = build.round_down(length, lanes * unroll)
+        build.start()
+        a = [build.stored("%a", build.multiply("%a_row", r) if r else 0) for r in range(self.height)]
+        sums = [build.scalar("%sums", build.multiply("%pitch", r) if r else 0) for r in range(self.height)]
+        lines = [build.stored("%b", build.multiply("%b_row", u) if u else 0) for u in range(self.group)]
+        self.add(a, "%a_column", lines, sums, "%count")
 
-        def vectors(k: str, flat: Values) -> Values:
-            following: Values = []
-            for part in range(unroll):
-                left = [
-                    build.load_stored(build.stored(build.stored(p, k), part * lanes), lanes)[0] for p in rows
-                ]
-                right = [
-                    build.load_stored(build.stored(build.stored(p, k), part * lanes), lanes)[0]
-                    for p in columns
-                ]
-                old = flat[part * pairs : (part + 1) * pairs]
-                products = [(x, y) for x in left for y in right]
-                following += [build.multiply_add(x, y, z, lanes) for (x, y), z in zip(products, old)]
-            return following
+    def add(self, a: Values, a_column: str, lines: Values, sums: Values, count: str) -> None:
+        build = self.build
+        factors = [
+            [
+                build.load_stored(build.stored(start, build.multiply(a_column, u) if u else 0), 1)[0]
+                for u in range(self.group)
+            ]
+            for start in a
+        ]
 
-        sums = build.loop(0, whole, lanes * unroll, [(kind, "zeroinitializer")] * (pairs * unroll), vectors)
-        while len(sums) > pairs:
-            extra = sums[pairs:]
-            sums = [build.value(f"fadd contract {kind} {x}, {y}") for x, y in zip(sums, extra)]
+        def run(start: str, stop: str, lanes: int) -> None:
+            spread = [[build.splat(factor, lanes) for factor in row] for row in factors]
 
-        def single(k: str, flat: Values) -> Values:
-            left = [build.first_lane(build.load_stored(build.stored(p, k), 1)[0], lanes) for p in rows]
-            right = [build.first_lane(build.load_stored(build.stored(p, k), 1)[0], lanes) for p in columns]
-            products = [(x, y) for x in left for y in right]
-            return [build.multiply_add(x, y, z, lanes) for (x, y), z in zip(products, flat)]
+            def body(index: str) -> None:
+                places = [build.scalar(row, index) for row in sums]
+                totals = [build.load_plain(place, lanes) for place in places]
+                for u, line in enumerate(lines):
+                    values = build.load_stored(build.stored(line, index), lanes)
+                    totals = [
+                        build.multiply_add(row[u], values[0], total, lanes)
+                        for row, total in zip(spread, totals)
+                    ]
+                for total, place in zip(totals, places):
+                    build.store_plain(total, place, lanes)
 
-        return build.loop(whole, length, 1, [(kind, value) for value in sums], single)
+            build.repeat(start, stop, lanes, body)
+
+        whole = build.round_down(count, build.lanes)
+        run("0", whole, build.lanes)
+        run(whole, count, 1)
 
 
 class ColumnSums(StripMultiply):
@@ -185,6 +252,10 @@ class ColumnSums(StripMultiply):
 
     `column_block` must be whole vectors, and times m at most `STRIP_BYTES`. Wide strips read memory faster.
     """
+
+    def __init__(self, build: KernelBuilder, pair_function: str) -> None:
+        super().__init__(build)
+        self.pair_function = pair_function  # adds `ROW_GROUP` rows of B to two rows of sums
 
     def prepare(self) -> None:
         build = self.build
@@ -194,9 +265,8 @@ class ColumnSums(StripMultiply):
 
     def multiply_strip(self, column: str, column_stop: str) -> None:
         build, slots = self.build, self.slots
-        count = build.subtract(column_stop, column)
-        whole = build.round_down(count, build.lanes)
-        corner = build.stored(self.right_matrix, column)
+        self.count = count = build.subtract(column_stop, column)
+        self.corner = build.stored(self.right_matrix, column)
 
         def clear(row: str) -> None:
             start = build.scalar(self.sums, build.multiply(row, self.pitch))
@@ -208,79 +278,62 @@ class ColumnSums(StripMultiply):
 
         build.repeat(0, slots["m"], 1, clear)
         whole_k = build.round_down(self.length, ROW_GROUP)
-
-        def add_rows(group: int) -> Callable[[str], None]:
-            return lambda k: self.add_group(k, group, corner, whole, count)
-
-        build.repeat(0, whole_k, ROW_GROUP, add_rows(ROW_GROUP))
-        build.repeat(whole_k, self.length, 1, add_rows(1))
+        build.repeat(0, whole_k, ROW_GROUP, self.add_group)
+        build.repeat(
+            whole_k, self.length, 1, lambda k: build.repeat(0, slots["m"], 1, lambda row: self.add(row, k, 1))
+        )
 
         def finish(row: str) -> None:
             offset = build.add(build.multiply(row, slots["c_row"]), column)
             source = build.scalar(self.sums, build.multiply(row, self.pitch))
             inside = build.add(build.multiply(row, slots["n"]), column)
 
-            def save() -> None:
-                copy_sums(build, source, build.accumulated(self.partial, inside), count)
-
-            def store() -> None:
-                finish_row(build, source, build.stored(self.result, offset), count)
-
-            build.choose(self.is_split, save, store)
+            partial, result = build.accumulated(self.partial, inside), build.stored(self.result, offset)
+            self.store(
+                partial,
+                result,
+                lambda place: copy_sums(build, source, place, count),
+                lambda place: finish_row(build, source, place, count),
+            )
 
         build.repeat(0, slots["m"], 1, finish)
 
-    def add_group(self, k: str, group: int, corner: str, whole: str, count: str) -> None:
-        """Add `group` rows of B, from row k, times their elements of A, to the sums of every row."""
+    def add_group(self, k: str) -> None:
+        """Add `ROW_GROUP` rows of B, from row k: two rows of sums share what is loaded of them."""
         build, slots = self.build, self.slots
-        lines = [build.stored(corner, build.multiply(build.add(k, u), slots["b_row"])) for u in range(group)]
-        def some_rows(height: int) -> Callable[[str], None]:
-            return lambda row: self.add_to_rows(row, height, k, lines, whole, count)
+        even = build.round_down(slots["m"], 2)
 
-        # Two rows share what is loaded of B.
-        even = build.round_down(slots["m"], 2) if group > 1 else "0"
-        if group > 1:
-            build.repeat(0, even, 2, some_rows(2))
-        build.repeat(even, slots["m"], 1, some_rows(1))
+        def pair(row: str) -> None:
+            a, b, sums = self.places(row, k)
+            strides = [slots["a_row"], slots["a_column"], slots["b_row"]]
+            build.call(self.pair_function, ADD_PARAMETERS, [a, b, sums, *strides, self.pitch, self.count])
 
-    def add_to_rows(self, row: str, height: int, k: str, lines: Values, whole: str, count: str) -> None:
-        """Add the rows of B at `lines` to the sums of `height` rows."""
+        build.repeat(0, even, 2, pair)
+        build.repeat(even, slots["m"], 1, lambda row: self.add(row, k, ROW_GROUP))
+
+    def add(self, row: str, k: str, group: int) -> None:
+        """Add a few rows of B to one row of sums."""
         build, slots = self.build, self.slots
-        factors: list[Values] = []
-        strips = []
-        for r in range(height):
-            used = build.add(row, r)
-            start = build.stored(self.left_matrix, build.multiply(used, slots["a_row"]))
-            columns = [build.multiply(build.add(k, u), slots["a_column"]) for u in range(len(lines))]
-            factors.append([build.load_stored(build.stored(start, column), 1)[0] for column in columns])
-            strips.append(build.scalar(self.sums, build.multiply(used, self.pitch)))
+        a, b, sums = self.places(row, k)
+        lines = [build.stored(b, build.multiply(slots["b_row"], u) if u else 0) for u in range(group)]
+        AddFunction(build, 1, group).add([a], slots["a_column"], lines, [sums], self.count)
 
-        def run(start_column: str, stop_column: str, lanes: int) -> None:
-            spread = [[build.splat(factor, lanes) for factor in line] for line in factors]
-
-            def body(index: str) -> None:
-                places = [build.scalar(strip, index) for strip in strips]
-                totals = [build.load_plain(place, lanes) for place in places]
-                for u, line in enumerate(lines):
-                    values = build.load_stored(build.stored(line, index), lanes)
-                    totals = [
-                        build.multiply_add(spread[r][u], values[0], totals[r], lanes) for r in range(height)
-                    ]
-                for total, place in zip(totals, places):
-                    build.store_plain(total, place, lanes)
-
-            build.repeat(start_column, stop_column, lanes, body)
-
-        run("0", whole, build.lanes)
-        run(whole, count, 1)
+    def places(self, row: str, k: str) -> tuple[str, str, str]:
+        """Addresses in A, in B and of the sums."""
+        build, slots = self.build, self.slots
+        offset = build.add(build.multiply(row, slots["a_row"]), build.multiply(k, slots["a_column"]))
+        return (
+            build.stored(self.left_matrix, offset),
+            build.stored(self.corner, build.multiply(k, slots["b_row"])),
+            build.scalar(self.sums, build.multiply(row, self.pitch)),
+        )
 
 
 class PartialSums:
     """The last step of both variants: the sums of the parts of k, added up in order and stored in C."""
 
-    def __init__(self, build: KernelBuilder, lanes: int) -> None:
+    def __init__(self, build: KernelBuilder) -> None:
         self.build = build
-        self.lanes = lanes
 
     def emit(self) -> None:
         build = self.build
@@ -290,34 +343,33 @@ class PartialSums:
         rows = build.multiply(slots.batch(), slots["m"])
         self.part_length = build.multiply(rows, slots["n"])
         used = build.select(build.compare("sgt", self.parts, 1), rows, 0)
+        neighbours = build.compare("eq", slots["c_column"], 1)
+        self.whole = build.select(neighbours, build.round_down(slots["n"], build.lanes), 0)
         low, high = slots.item_range(used)
         build.repeat(low, high, 1, self.add_row)
 
     def add_row(self, item: str) -> None:
         build, slots = self.build, self.slots
-        batch = build.integer("udiv", item, slots["m"])
-        row = build.integer("urem", item, slots["m"])
+        batch, row = build.divide(item, slots["m"])
         start = build.add(build.multiply(batch, slots["c_batch"]), build.multiply(row, slots["c_row"]))
         result = build.stored(slots["c"], start)
         first = build.accumulated(slots["partial"], build.multiply(item, slots["n"]))
 
         def run(start_column: str, stop_column: str, lanes: int) -> None:
+            kind = build.accumulator_vector(lanes)
+
             def add_up(column: str) -> None:
                 def add(part: str, sums: Values) -> Values:
                     place = build.add(build.multiply(part, self.part_length), column)
-                    values = build.load_accumulated(build.accumulated(first, place), lanes)
-                    kind = build.accumulator_vector(lanes)
-                    return [build.value(f"fadd contract {kind} {x}, {y}") for x, y in zip(sums, values)]
+                    value = build.load_plain(build.scalar(first, place), lanes)
+                    return [build.value(f"fadd contract {kind} {sums[0]}, {value}")]
 
-                initial = build.load_accumulated(build.accumulated(first, column), lanes)
-                kinds = [build.accumulator_vector(lanes)] * len(initial)
-                sums = build.loop(1, self.parts, 1, list(zip(kinds, initial)), add)
+                initial = build.load_plain(build.scalar(first, column), lanes)
+                sums = build.loop(1, self.parts, 1, [(kind, initial)], add)
                 offset = build.multiply(column, slots["c_column"])
                 build.store_stored(sums, build.stored(result, offset), lanes)
 
             build.repeat(start_column, stop_column, lanes, add_up)
 
-        whole = build.round_down(slots["n"], self.lanes)
-        if self.lanes > 1:
-            run("0", whole, self.lanes)
-        run(whole if self.lanes > 1 else "0", slots["n"], 1)
+        run("0", self.whole, build.lanes)
+        run(self.whole, slots["n"], 1)

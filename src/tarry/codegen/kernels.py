@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 
 from tarry.base.settings import settings
 from tarry.codegen.assemble import Module, Target, assembler
+from tarry.codegen.cache import entry_key
 from tarry.codegen.emit import emit_kernel
 from tarry.codegen.expand import expand_kernel
 from tarry.loops.ir import Kernel
@@ -19,7 +19,7 @@ def kernel_module(kernel: Kernel, identity: str) -> Module:
     what each chunk needs for partial results.
     """
     target = Target.host()
-    kernel.name = "kernel_" + hashlib.sha256(identity.encode()).hexdigest()[:12]
+    kernel.name = "kernel_" + entry_key((identity,))[:12]
     code = emit_kernel(expand_kernel(kernel, target), target)
     if settings.debug >= 4:
         print(code.text, file=sys.stderr)

@@ -17,8 +17,6 @@ serially.
 
 from __future__ import annotations
 
-from string import Template
-
 from tarry.runtime.threads import POOL_LAYOUT
 
 NATIVE_POOL_SYMBOLS = ("worker_main", "parallel_for", "run_plan", "stop_workers", "ticks")
@@ -367,5 +365,8 @@ def native_pool_text(triple: str) -> str:
     else:
         waiting = _NAP
     text = _PAUSE[architecture] + _TICKS[architecture] + waiting + _TAKE + _WORKER + _PARALLEL + _PLAN
-    fields = {name: str(offset) for name, offset in POOL_LAYOUT.items()}
-    return Template(text).substitute(fields, FUTEX=str(_FUTEX_SYSCALL.get(architecture, 0)))
+    fields = {**POOL_LAYOUT, "FUTEX": _FUTEX_SYSCALL.get(architecture, 0)}
+    # No name is the beginning of another, so the order does not matter.
+    for name, value in fields.items():
+        text = text.replace(f"${name}", str(value))
+    return text

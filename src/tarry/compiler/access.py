@@ -22,12 +22,16 @@ class Run:
     def __init__(self, count: int, place: Affine) -> None:
         self.count = count
         self.place = place
-        self._hash = hash((count, place))
+        self._hash: int | None = None
 
     def __hash__(self) -> int:
+        if self._hash is None:
+            self._hash = hash((self.count, self.place))
         return self._hash
 
     def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
         return isinstance(other, Run) and self.count == other.count and self.place == other.place
 
     def __repr__(self) -> str:
@@ -56,6 +60,10 @@ class PulledPiece:
         self.conditions = conditions
 
 
+# The pieces of views at positions over axes of some extents; None where a position cannot be pulled.
+PulledViews = dict[tuple[Value, Position], list[PulledPiece] | None]
+
+
 def position_along(axes: Sequence[int | None]) -> Position:
     """The position that is loop axis axes[d] along dimension d; None for dimensions of extent 1."""
     return tuple([Run(1, NOWHERE if axis is None else along(axis)) for axis in axes])
@@ -80,6 +88,14 @@ def pull(value: Value, position: Position, extents: dict[int, Poly]) -> list[Pul
         )
         for piece in pieces
     ]
+
+
+def pull_if_reachable(value: Value, position: Position, extents: dict[int, Poly]) -> list[PulledPiece] | None:
+    """`pull`, or None where it would raise Unreachable."""
+    try:
+        return pull(value, position, extents)
+    except Unreachable:
+        return None
 
 
 def _pull_reshape(view: Reshape, value: Value, position: Position, extents: dict[int, Poly]) -> Position:
@@ -174,6 +190,11 @@ def strided_view(value: Value, stored: set[Value]) -> StridedView | Value:
 
     Follows views down to the first value that is no view; pads, joins and the like end the search.
     """
+    if value.leaf or value in stored or not value.view:
+        if not value.leaf and value not in stored:
+            return value
+        steps = zip(value.shape, value.layout())
+        return StridedView(value, ZERO, tuple([ZERO if extent == ONE else step for extent, step in steps]))
     extents = dict(enumerate(value.shape))
     position = position_along([None if extent == ONE else axis for axis, extent in enumerate(value.shape)])
     current = value

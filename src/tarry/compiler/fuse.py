@@ -6,16 +6,16 @@ Rules, in this order:
 2. Everything else is computed inside the kernels that need it.
 3. A stored value joins the kernel of a value it depends on, or of one that reads the same data at the same
    place, when the loops fit (`Group`): the same space, or the space less the reduced axes.
-4. An expensive value that two kernels would compute is stored by the first and read by the second; so is
-   one that would be computed again for every repetition of a broadcast.
+4. What several kernels compute is stored by the first where that saves work or traffic
+   (compiler.recompute).
 """
 
 from __future__ import annotations
 
-from tarry.compiler.access import StridedView, Unreachable, strided_view
+from tarry.compiler.access import PulledViews, StridedView, Unreachable, strided_view
 from tarry.compiler.group import Group
-from tarry.compiler.program import Value, ValueGraph
-from tarry.compiler.trace import FIRST_INDEX_AXIS, Instance, axes_of, own_cost
+from tarry.compiler.program import SymbolicShape, Value, ValueGraph
+from tarry.compiler.recompute import worth_storing
 from tarry.graph.primitive import Primitive
 from tarry.loops.builder import Builder
 from tarry.loops.ir import Instr
@@ -26,8 +26,6 @@ from tarry.ops.products import Matmul
 from tarry.ops.slices import SliceUpdate
 from tarry.ops.structure import Broadcast, Reduction, Reshape, Transpose, View
 
-# A value this costly (in additions) is worth a trip through memory rather than computing twice.
-EXPENSIVE = 8
 # Longer chains are cut, so that no kernel takes LLVM seconds; equal pieces share one kernel.
 LONGEST_CHAIN = 512
 
@@ -47,10 +45,14 @@ _COPY = Copy()
 class Fusion:
     """What fusion decided: stored values in order, their groups in order, wanted values as strided views."""
 
-    __slots__ = ("aliases", "graph", "groups", "stored")
+    __slots__ = ("aliases", "alone", "graph", "groups", "pulled", "stored")
 
     def __init__(self, graph: ValueGraph) -> None:
         self.graph = graph
+        # For spaces of groups: the pieces of views at positions there.
+        self.pulled: dict[SymbolicShape, PulledViews] = {}
+        # Values in groups of their own, which take others in when it comes to grouping.
+        self.alone: dict[Value, Group] = {}
         self.stored: set[Value] = set()
         self.groups: list[Group] = []
         self.aliases: dict[Value, StridedView] = {}
@@ -61,17 +63,19 @@ class Fusion:
 
 def fuse(graph: ValueGraph) -> Fusion:
     """Decide what is stored and group it; starts again when costly values would be computed twice."""
-    copied = _own_bases(_copy_strided_leaves(graph))
-    fusion = Fusion(copied)
+    graph = _own_bases(_copy_strided_leaves(graph))
+    fusion = Fusion(graph)
     _store_required(fusion)
     _cut_long_chains(fusion)
+    new = fusion.stored
     while True:
-        _store_unreachable(fusion)
+        # What could be reached before still can: more stored values only make traces shorter.
+        _store_unreachable(fusion, [value for value in graph.values if value in new])
         _group(fusion)
-        again = _recomputed(fusion)
-        if not again:
+        new = worth_storing(graph.values, fusion.groups, fusion.stored)
+        if not new:
             return fusion
-        fusion.stored |= again
+        fusion.stored |= new
 
 
 def _copy_strided_leaves(graph: ValueGraph) -> ValueGraph:
@@ -189,13 +193,12 @@ def _cut_long_chains(fusion: Fusion) -> None:
             fusion.stored.add(value)
 
 
-def _store_unreachable(fusion: Fusion) -> None:
-    """Store what a position cannot be pulled through, for every stored value on its own."""
-    waiting = [value for value in fusion.graph.values if value in fusion.stored]
+def _store_unreachable(fusion: Fusion, waiting: list[Value]) -> None:
+    """Store what a position cannot be pulled through, for each of the stored values on its own."""
     while waiting:
         value = waiting.pop()
         try:
-            Group(0, value, fusion.stored)
+            _group_alone(value, fusion)
         except Unreachable as problem:
             if problem.value in fusion.stored or problem.value.leaf:
                 raise AssertionError(f"[fuse] {problem.value!r} cannot be reached.") from None
@@ -206,6 +209,15 @@ def _store_unreachable(fusion: Fusion) -> None:
 # 3. which stored values share a kernel
 
 
+def _group_alone(value: Value, fusion: Fusion) -> Group:
+    """The value in a group of its own."""
+    group = fusion.alone.get(value)
+    if group is None or not group.still_holds():
+        group = Group(value, fusion.stored, fusion.pulled)
+        fusion.alone[value] = group
+    return group
+
+
 def _group(fusion: Fusion) -> None:
     fusion.groups = []
     group_of: dict[Value, Group] = {}
@@ -214,13 +226,14 @@ def _group(fusion: Fusion) -> None:
     for value in order:
         candidates = _candidates(value, fusion, group_of, readers)
         home: Group | None = None
+        alone = _group_alone(value, fusion)
         for group in candidates:
-            if group.join(value, group_of):
+            if group.join(alone, group_of, fusion.groups):
                 home = group
                 break
         if home is None:
-            home = Group(len(fusion.groups), value, fusion.stored)
-            home.attach(group_of)
+            home = alone
+            home.attach(len(fusion.groups), group_of)
             fusion.groups.append(home)
         group_of[value] = home
         for source in home.external:
@@ -285,43 +298,3 @@ def _ordered(groups: list[Group]) -> list[Group]:
             waiting = sorted(group.depends, key=lambda other: other.number, reverse=True)
             stack.extend((other, False) for other in waiting if other not in done)
     return order
-
-
-# 4. expensive values computed twice
-
-
-def _recomputed(fusion: Fusion) -> set[Value]:
-    """Expensive values that several kernels, or one kernel again and again, would compute."""
-    users: dict[Value, set[int]] = {}
-    found: set[Value] = set()
-    for group in fusion.groups:
-        for instance in group.trace.instances:
-            if instance.loaded or own_cost(instance.value) < EXPENSIVE:
-                continue
-            if not instance.value.elementwise:
-                continue
-            users.setdefault(instance.value, set()).add(group.number)
-            if _repeats(instance, group):
-                found.add(instance.value)
-    found.update(value for value, numbers in users.items() if len(numbers) > 1)
-    return found - _covered(fusion, found)
-
-
-def _covered(fusion: Fusion, found: set[Value]) -> set[Value]:
-    """Those that another one of them is made of: storing the last of a chain is enough for now."""
-    leads: set[Value] = set()  # values that are computed on the way to one of `found`
-    for value in reversed(fusion.graph.values):
-        if value in found or (value in leads and value not in fusion.stored):
-            leads.update(value.inputs)
-    return found & leads
-
-
-def _repeats(instance: Instance, group: Group) -> bool:
-    """Whether loops outside those of the instance's position compute it again with the same result."""
-    axes = axes_of(instance.position)
-    if not axes:
-        return False
-    if max(axes) >= FIRST_INDEX_AXIS:
-        return True  # an index may ask for the same element any number of times
-    innermost = max(group.loop_order.index(axis) for axis in axes)
-    return any(axis not in axes for axis in group.loop_order[:innermost])

@@ -18,13 +18,14 @@ from __future__ import annotations
 
 from tarry.compiler.access import (
     Position,
+    PulledViews,
     StridedView,
     Unreachable,
     position_along,
     strided_view,
 )
 from tarry.compiler.program import SymbolicShape, Value
-from tarry.compiler.trace import Instance, Trace
+from tarry.compiler.trace import Instance, Trace, reached_from
 from tarry.loops.poly import ONE, Poly
 from tarry.ops.indexed import Scatter
 from tarry.ops.products import Matmul
@@ -72,10 +73,13 @@ class Placement:
 
 
 class Group:
-    """See the top of this file. `depends`: the groups it reads from; `ancestors`: the bits of all before."""
+    """See the top of this file. `depends`: the groups it reads from; `ancestors`: the bits of all before.
 
-    def __init__(self, number: int, value: Value, stored: set[Value]) -> None:
-        self.number = number
+    `pulled` remembers the pieces of views for all groups of a program, by their spaces.
+    """
+
+    def __init__(self, value: Value, stored: set[Value], pulled: dict[SymbolicShape, PulledViews]) -> None:
+        self.number = -1
         self.stored = stored
         self.members: dict[Value, Member] = {}
         self.reduced: frozenset[int] = frozenset()
@@ -89,7 +93,7 @@ class Group:
         self.value = value
         shape = _loop_shape(value)
         self.space: tuple[Poly, ...] = tuple([extent for extent in shape if extent != ONE])
-        self.trace = Trace(stored, dict(enumerate(self.space)))
+        self.trace = Trace(stored, dict(enumerate(self.space)), pulled.setdefault(self.space, {}))
         if self.barrier:
             self._trace_barrier(value)
             return
@@ -100,7 +104,10 @@ class Group:
                 self.reduced = reduced
         placement = self._place(value)
         assert placement is not None
-        self._admit(value, placement, None)
+        sink = self.trace.add(placement.source, placement.sink, placement.source is value)
+        stage = self._stage(placement, self.trace.instances)
+        assert stage is not None
+        self._admit(value, placement, sink, stage, self.trace.instances)
 
     # loops
 
@@ -119,51 +126,79 @@ class Group:
 
     # joining
 
-    def attach(self, group_of: dict[Value, Group]) -> None:
-        """Note which groups a new group reads from."""
+    def attach(self, number: int, group_of: dict[Value, Group]) -> None:
+        """Give a group of one value its number, and note which groups it reads from."""
+        self.number = number
+        self.depends = set()
+        self.ancestors = 0
         for source in self.external:
             other = group_of.get(source)
             if other is not None and other is not self:
                 self.depends.add(other)
                 self.ancestors |= other.ancestors | 1 << other.number
 
-    def join(self, value: Value, group_of: dict[Value, Group]) -> bool:
-        """Take the value in, if the loops fit and no other group would have to run both before and after."""
+    def still_holds(self) -> bool:
+        """Whether this is a group of one value, and would be the same if made now that more may be stored."""
+        if len(self.members) > 1:
+            return False
+        computed = [instance.value for instance in self.trace.instances if not instance.loaded]
+        return not any(value in self.stored and value is not self.value for value in computed)
+
+    def join(self, other: Group, group_of: dict[Value, Group], groups: list[Group]) -> bool:
+        """Take the value of a group of one in, if the loops fit and no third group would have to run both
+        before and after.
+
+        `groups` are all groups so far.
+        """
+        value = other.value
+        before = len(self.trace.instances)
+        if before + len(other.trace.instances) > MOST_INSTANCES:
+            return False
         placement = self._place(value)
-        if placement is None or len(self.trace.instances) >= MOST_INSTANCES:
+        if placement is None:
             return False
         if self.barrier and placement.level != "full":
             return False
-        trial = Trace(self.stored, self.trace.extents)
+        new = self._new_dependencies(other, group_of)
+        if new is None:
+            return False
         try:
-            trial.add(placement.source, placement.sink, placement.source is value)
+            sink = self.trace.add(placement.source, placement.sink, placement.source is value)
         except Unreachable:
+            self.trace.undo()
             return False
-        if len(self.trace.instances) + len(trial.instances) > MOST_INSTANCES:
+        own = reached_from(sink)
+        stage = self._stage(placement, own)
+        reads_product = not self.barrier or any(i.loaded and i.value in self.members for i in own)
+        if stage is None or not reads_product:
+            self.trace.undo()
             return False
-        if self._stage(placement, trial) is None:
-            return False
-        if self.barrier and not any(i.loaded and i.value in self.members for i in trial.instances):
-            return False
-        gained: set[Group] = set()
-        for source in _read(trial):
+        self._admit(value, placement, sink, stage, own)
+        if new:
+            self._depend(new, groups)
+        return True
+
+    def _new_dependencies(self, alone: Group, group_of: dict[Value, Group]) -> set[Group] | None:
+        """Groups that a group of one reads from, but this one does not yet; None if it must not."""
+        new: set[Group] = set()
+        for source in alone.external:
             other = group_of.get(source)
             if other is None or other is self:
                 continue
             if other.ancestors >> self.number & 1:
-                return False
-            gained.add(other)
-        self._admit(value, placement, trial)
-        new = gained - self.depends
-        if new:
-            self.depends |= new
-            before = 0
-            for other in new:
-                before |= other.ancestors | 1 << other.number
-            for group in set(group_of.values()):
-                if group is self or group.ancestors >> self.number & 1:
-                    group.ancestors |= before
-        return True
+                return None
+            if other not in self.depends:
+                new.add(other)
+        return new
+
+    def _depend(self, new: set[Group], groups: list[Group]) -> None:
+        self.depends |= new
+        before = 0
+        for other in new:
+            before |= other.ancestors | 1 << other.number
+        for group in groups:
+            if group is self or group.ancestors >> self.number & 1:
+                group.ancestors |= before
 
     def _place(self, value: Value) -> Placement | None:
         if value.reduction:
@@ -213,10 +248,10 @@ class Group:
         remaining = list(axes)
         return position_along([None if extent == ONE else remaining.pop(0) for extent in shape])
 
-    def _stage(self, placement: Placement, trial: Trace) -> int | None:
-        """The pass the value belongs to; None when it needs a member the group cannot give it in time."""
+    def _stage(self, placement: Placement, own: list[Instance]) -> int | None:
+        """The pass of a value made of `own`; None when it needs a member the group cannot give it in time."""
         stage = 0
-        for instance in trial.instances:
+        for instance in own:
             if not instance.loaded:
                 continue
             member = self.members.get(instance.value)
@@ -232,12 +267,10 @@ class Group:
             stage = max(stage, member.stage + after)
         return stage
 
-    def _admit(self, value: Value, placement: Placement, trial: Trace | None) -> None:
-        """Take the value in; `trial` is its trace alone, or None when it is the group's first value."""
-        sink = self.trace.add(placement.source, placement.sink, placement.source is value)
-        own = self.trace if trial is None else trial
-        stage = self._stage(placement, own)
-        assert stage is not None
+    def _admit(
+        self, value: Value, placement: Placement, sink: Instance, stage: int, own: list[Instance]
+    ) -> None:
+        """Take the value in; `own` is what it is made of."""
         if placement.reduced is not None:
             self.reduced = placement.reduced
         self.members[value] = Member(value, placement.level, placement.result, stage, sink)
@@ -265,7 +298,8 @@ class Group:
                 at = tuple([position[axis] for axis in primitive.index_axes])
                 for index in value.inputs[2:]:
                     self.trace.add(index, at)
-            self.external.extend(source for source in _read(self.trace) if source not in self.external)
+            read = _read(self.trace.instances)
+            self.external.extend([source for source in read if source not in self.external])
             return
         raise AssertionError(f"[group] no kernel for {value!r}")
 
@@ -300,10 +334,6 @@ def _axes_of_dimensions(shape: SymbolicShape) -> list[int | None]:
     return axes
 
 
-def _read(trace: Trace) -> list[Value]:
-    """The stored values and leaves a trace reads."""
-    found: dict[Value, None] = {}
-    for instance in trace.instances:
-        if instance.loaded:
-            found[instance.value] = None
-    return list(found)
+def _read(instances: list[Instance]) -> list[Value]:
+    """The stored values and leaves that are read."""
+    return list(dict.fromkeys([instance.value for instance in instances if instance.loaded]))

@@ -11,12 +11,15 @@ from tarry.compiler.program import Value
 from tarry.compiler.schedule import tile_loop
 
 
-def lower_group(name: str, group: Group, live: set[Value]) -> LoweredKernel:
-    """The loop nest of a group that is not a kernel of its own kind; `live` are the values others read."""
-    lowering = GroupLowering(name, group, live)
+def lower_group(name: str, group: Group, live: set[Value], heirs: set[Value]) -> LoweredKernel:
+    """The loop nest of a group that is not a kernel of its own kind; `live` are the values others read.
+
+    `heirs` are values that are written over what the kernel reads.
+    """
+    lowering = GroupLowering(name, group, live, heirs)
     rows = tile_loop(lowering.schedule, load_places(group))
     if rows is not None:
-        lowering = TileLowering(name, group, live, rows)
+        lowering = TileLowering(name, group, live, heirs, rows)
     elif fits_columns(group, lowering.schedule):
-        lowering = ColumnLowering(name, group, live)
+        lowering = ColumnLowering(name, group, live, heirs)
     return lowering.lower()

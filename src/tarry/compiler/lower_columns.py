@@ -89,8 +89,8 @@ class Totals:
 class ColumnLowering(GroupLowering):
     """Lowers a group whose vector loop is its last outer one."""
 
-    def __init__(self, name: str, group: Group, live: set[Value]) -> None:
-        super().__init__(name, group, live)
+    def __init__(self, name: str, group: Group, live: set[Value], heirs: set[Value]) -> None:
+        super().__init__(name, group, live, heirs)
         self.columns = self.schedule.outer[-1]
         self.first: Instr | None = None  # of the strip's columns
         self.width: Instr | None = None

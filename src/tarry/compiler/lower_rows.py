@@ -15,10 +15,10 @@ from collections.abc import Sequence
 
 from tarry.compiler.access import linear_place
 from tarry.compiler.emission import Emission, row_major
-from tarry.compiler.fuse import EXPENSIVE
 from tarry.compiler.group import Group, Member
 from tarry.compiler.lowered import LoweredKernel, Work
 from tarry.compiler.program import Value
+from tarry.compiler.recompute import EXPENSIVE
 from tarry.compiler.schedule import LoopAxis, schedule_axes
 from tarry.compiler.trace import Instance, load_place, own_cost
 from tarry.loops.builder import linear
@@ -48,9 +48,11 @@ def load_places(group: Group) -> list[Affine]:
 class GroupLowering:
     """The state of lowering one group. `live` are the stored values someone outside the group reads."""
 
-    def __init__(self, name: str, group: Group, live: set[Value]) -> None:
+    def __init__(self, name: str, group: Group, live: set[Value], heirs: set[Value]) -> None:
         self.group = group
         self.live = live
+        # Their buffers still hold what earlier passes and other kernels read.
+        self.heirs = heirs
         self.emission = Emission(name)
         self.builder = self.emission.builder
         self.schedule = schedule_axes(
@@ -353,6 +355,7 @@ class GroupLowering:
                 and member.stage >= last
                 and member.value in self.live
                 and member not in self._hosts
+                and member.value not in self.heirs
                 and member.value.dtype is instance.value.dtype
                 and member.position == instance.position
                 and not instance.guard

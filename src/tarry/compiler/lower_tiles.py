@@ -24,8 +24,10 @@ from tarry.loops.poly import product
 class TileLowering(GroupLowering):
     """Lowers a group without reduced axes; `rows` is the loop along which the operand is contiguous."""
 
-    def __init__(self, name: str, group: Group, live: set[Value], rows: LoopAxis) -> None:
-        super().__init__(name, group, live)
+    def __init__(
+        self, name: str, group: Group, live: set[Value], heirs: set[Value], rows: LoopAxis
+    ) -> None:
+        super().__init__(name, group, live, heirs)
         self.columns = self.schedule.outer[-1]
         # The loop was found in a schedule of the same axes.
         self.rows = next(loop for loop in self.schedule.outer if loop.axis == rows.axis)

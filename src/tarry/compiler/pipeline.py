@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 from collections.abc import Callable
@@ -11,14 +12,15 @@ from tarry.base.settings import settings
 from tarry.compiler.access import StridedView
 from tarry.compiler.fuse import Fusion, fuse
 from tarry.compiler.group import Group
+from tarry.compiler.inplace import Takeovers, add_takeovers
 from tarry.compiler.lower import lower_group
 from tarry.compiler.lower_update import lower_update
-from tarry.compiler.lowered import LoweredKernel, LoweredProduct, LoweredStep
+from tarry.compiler.lowered import LoweredProduct, LoweredStep
 from tarry.compiler.product_epilogue import epilogue_home, lower_product
 from tarry.compiler.program import Program, Value, ValueGraph, symbolic_values
 from tarry.compiler.simplify import simplify
+from tarry.compiler.turn_products import turn_products
 from tarry.loops.text import print_kernel
-from tarry.loops.verify import verify_kernel
 from tarry.ops.indexed import Scatter
 from tarry.ops.products import Matmul
 from tarry.ops.slices import SliceUpdate
@@ -30,22 +32,22 @@ class Compiled:
     """What the compiler made of a program: steps in order, and where the wanted values are.
 
     stored      the values that need memory, in order of being written
-    takes_over  an update -> the value whose buffer it changes in place
+    takeovers   whose buffers values are written into: of updates, epilogues and others (compiler.inplace)
     outputs     for each wanted value of the program: the value itself, or how to see it in another's memory
     """
 
-    __slots__ = ("outputs", "steps", "stored", "takes_over")
+    __slots__ = ("outputs", "steps", "stored", "takeovers")
 
     def __init__(
         self,
         steps: list[LoweredStep],
         stored: list[Value],
-        takes_over: dict[Value, Value],
+        takeovers: Takeovers,
         outputs: list[Value | StridedView],
     ) -> None:
         self.steps = steps
         self.stored = stored
-        self.takes_over = takes_over
+        self.takeovers = takeovers
         self.outputs = outputs
 
     def __str__(self) -> str:
@@ -63,10 +65,18 @@ def print_step(number: int, step: LoweredStep) -> str:
 
 def compile_program(program: Program) -> Compiled:
     """Run every pass on a program."""
-    graph = _pass("record", lambda: symbolic_values(program))
-    graph = _pass("simplify", lambda: simplify(graph))
-    fusion = _pass("fuse", lambda: fuse(graph))
-    return _pass("lower", lambda: lower(fusion))
+    # Nearly all that the passes make lives until they end, so the collector would only look on.
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        graph = _pass("record", lambda: symbolic_values(program))
+        graph = _pass("simplify", lambda: simplify(graph))
+        graph = _pass("turn products", lambda: turn_products(graph))
+        fusion = _pass("fuse", lambda: fuse(graph))
+        return _pass("lower", lambda: lower(fusion))
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _pass(name: str, run: Callable[[], T]) -> T:
@@ -79,38 +89,37 @@ def _pass(name: str, run: Callable[[], T]) -> T:
 
 
 def lower(fusion: Fusion) -> Compiled:
-    """Lower every group and check the nests."""
+    """Lower every group."""
     live = _live(fusion)
-    steps: list[LoweredStep] = []
-    stored: list[Value] = []
-    takes_over: dict[Value, Value] = {}
-    for number, group in enumerate(fusion.groups):
-        steps.append(_lower_group(f"step{number}", group, live))
-        if group.barrier:
-            stored.append(group.value)
-            home = epilogue_home(group, live)
-            if home is not None:
-                takes_over[home] = group.value
-            stored.extend(value for value in group.members if value is not group.value and value in live)
-            if isinstance(group.value.primitive, (Scatter, SliceUpdate)):
-                takes_over[group.value] = group.value.inputs[0]
-        else:
-            stored.extend(value for value in group.members if value in live)
-    if settings.check:
-        for step in steps:
-            kernel = step if isinstance(step, LoweredKernel) else step.epilogue
-            if kernel is not None:
-                verify_kernel(kernel.kernel)
     outputs: list[Value | StridedView] = [fusion.aliases.get(v, v) for v in fusion.graph.outputs]
-    return Compiled(steps, stored, takes_over, outputs)
+    wanted = {output.base if isinstance(output, StridedView) else output for output in outputs}
+    stored: list[Value] = []
+    takeovers = Takeovers()
+    for group in fusion.groups:
+        members = [value for value in group.members if value in live and value is not group.value]
+        if not group.barrier:
+            stored.extend(value for value in group.members if value in live)
+            continue
+        stored += [group.value, *members]
+        home = epilogue_home(group, live)
+        if home is not None:
+            takeovers.settled[home] = group.value
+        if isinstance(group.value.primitive, (Scatter, SliceUpdate)):
+            takeovers.settled[group.value] = group.value.inputs[0]
+    add_takeovers(fusion.groups, live, wanted, takeovers)
+    heirs = takeovers.heirs()
+    steps = [
+        _lower_group(f"step{number}", group, live, heirs) for number, group in enumerate(fusion.groups)
+    ]
+    return Compiled(steps, stored, takeovers, outputs)
 
 
-def _lower_group(name: str, group: Group, live: set[Value]) -> LoweredStep:
+def _lower_group(name: str, group: Group, live: set[Value], heirs: set[Value]) -> LoweredStep:
     if isinstance(group.value.primitive, Matmul) and group.barrier:
         return lower_product(name, group, live)
     if group.barrier:
         return lower_update(name, group)
-    return lower_group(name, group, live)
+    return lower_group(name, group, live, heirs)
 
 
 def _live(fusion: Fusion) -> set[Value]:

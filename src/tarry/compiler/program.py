@@ -62,8 +62,8 @@ class Value:
     """
 
     __slots__ = (
-        "arguments", "donated", "dtype", "inputs", "leaf", "node", "number", "primitive", "scalar", "shape",
-        "strides", "trivial",
+        "_layout", "arguments", "donated", "dtype", "elementwise", "inputs", "leaf", "node", "number",
+        "primitive", "scalar", "shape", "strides", "trivial", "view",
     )  # fmt: skip
 
     def __init__(
@@ -84,6 +84,9 @@ class Value:
         self.arguments = arguments
         self.node = node
         self.leaf = primitive is None
+        self.view = isinstance(primitive, View)
+        self.elementwise = isinstance(primitive, Elementwise)
+        self._layout: SymbolicShape | None = None
         self.strides: SymbolicShape | None = None
         self.scalar = -1
         self.donated = False
@@ -94,15 +97,11 @@ class Value:
 
     def layout(self) -> SymbolicShape:
         """The strides of its values in memory, in elements."""
-        return contiguous(self.shape) if self.strides is None else self.strides
-
-    @property
-    def view(self) -> bool:
-        return isinstance(self.primitive, View)
-
-    @property
-    def elementwise(self) -> bool:
-        return isinstance(self.primitive, Elementwise)
+        if self.strides is not None:
+            return self.strides
+        if self._layout is None:
+            self._layout = contiguous(self.shape)
+        return self._layout
 
     @property
     def reduction(self) -> bool:

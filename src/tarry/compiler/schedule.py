@@ -18,10 +18,11 @@ from tarry.loops.poly import ONE, ZERO, Affine, Poly
 
 # Rows of a strip whose elements are added up in registers before they meet the totals.
 BLOCK_ROWS = 8
-# A strip is wide enough for long reads, and narrow enough for eight or more strips and totals in L1.
+# A strip is wide enough for long reads, best a page of each row, and narrow enough for totals in L1. Fewer
+# strips than STRIPS would leave a second thread without work.
 LEAST_STRIP = 64
 MOST_STRIP = 1024
-STRIPS = 4
+STRIPS = 2
 # One cache line of the transposed operand, by a few lines of the others.
 TILE_ROWS = 16
 TILE_COLUMNS = 64

@@ -6,10 +6,15 @@ elementwise inputs and views until it meets stored values. It is iterative: chai
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from tarry.base.dtypes import Dtype
-from tarry.compiler.access import Position, Run, Unreachable, linear_place, pull
+from tarry.compiler.access import (
+    Position,
+    PulledViews,
+    Run,
+    Unreachable,
+    linear_place,
+    pull_if_reachable,
+)
 from tarry.compiler.program import Value
 from tarry.loops.builder import Builder
 from tarry.loops.ir import Instr
@@ -25,7 +30,22 @@ FIRST_INDEX_AXIS = 1 << 20
 
 # A guard is a conjunction: each entry holds when its conditions all hold, or (False) when they do not.
 Guard = tuple[tuple[tuple[Condition, ...], bool], ...]
-InstanceKey = tuple[Value, Position, Guard]
+AxisKey = tuple[Value, int, Position, Guard]
+
+
+class Site:
+    """A position under a guard, with the instances that stand there.
+
+    joined      whether a run of the position covers several dimensions
+    """
+
+    __slots__ = ("guard", "instances", "joined", "position")
+
+    def __init__(self, position: Position, guard: Guard) -> None:
+        self.position = position
+        self.guard = guard
+        self.joined = any(run.count > 1 for run in position)
+        self.instances: dict[Value, Instance] = {}
 
 
 class Instance:
@@ -36,83 +56,116 @@ class Instance:
     axis        an instance that is no value but index array `number` of the gather `value`, made safe: the
                 axis that stands for it in the positions of the source
     loaded      whether the value is read from memory (or known from the same kernel)
+    origin      the value to store when a position over several dimensions meets a view that needs them apart
+    expanded, traced    how far the trace has come with it: operands known, operands done
     """
 
-    __slots__ = ("axis", "conditions", "guard", "loaded", "number", "operands", "position", "value")
+    __slots__ = (
+        "_place", "axis", "conditions", "expanded", "guard", "loaded", "number", "operands", "origin",
+        "position", "site", "traced", "value",
+    )  # fmt: skip
 
-    def __init__(self, value: Value, position: Position, guard: Guard, loaded: bool) -> None:
+    def __init__(self, value: Value, site: Site, loaded: bool, origin: Value | None = None) -> None:
         self.value = value
-        self.position = position
-        self.guard = guard
+        self.site = site
+        self.position = site.position
+        self.guard = site.guard
         self.loaded = loaded
+        self.origin = origin
         self.operands: list[Instance] = []
         self.conditions: list[tuple[Condition, ...]] = []
         self.axis: int | None = None
         self.number = 0
+        self.expanded = False
+        self.traced = False
+        self._place: Affine | None = None
 
     @property
-    def key(self) -> InstanceKey:
-        return (self.value, self.position, self.guard)
+    def place(self) -> Affine:
+        """Where a loaded instance stands in memory."""
+        if self._place is None:
+            self._place = linear_place(self.value, self.position)
+        return self._place
 
     def __repr__(self) -> str:
         return f"%{self.value.number} at {self.position}"
 
 
 class Trace:
-    """Instances in order of execution, operands first."""
+    """Instances in order of execution, operands first.
 
-    __slots__ = ("_axes", "_origins", "extents", "instances", "known", "stored")
+    What the last `add` brought can be taken back (`undo`), so a value that might fit is traced once.
+    `pulled` remembers the pieces of views for all traces over axes of these extents.
+    """
 
-    def __init__(self, stored: set[Value], extents: dict[int, Poly]) -> None:
+    __slots__ = (
+        "_added", "_added_axes", "_axes", "_length", "_pulled", "_sites", "extents", "instances", "stored"
+    )  # fmt: skip
+
+    def __init__(self, stored: set[Value], extents: dict[int, Poly], pulled: PulledViews) -> None:
         self.stored = stored
         self.extents = extents
         self.instances: list[Instance] = []
-        self.known: dict[InstanceKey, Instance] = {}
-        # The value to store when a position over several dimensions meets a view that needs them apart.
-        self._origins: dict[InstanceKey, Value] = {}
-        self._axes: dict[tuple[Value, int, Position, Guard], Instance] = {}
+        self._pulled = pulled
+        self._sites: dict[tuple[Position, Guard], Site] = {}
+        self._axes: dict[AxisKey, Instance] = {}
+        self._added: list[Instance] = []
+        self._added_axes: list[AxisKey] = []
+        self._length = 0
 
     def add(self, value: Value, position: Position, computed: bool = False) -> Instance:
         """The instance of a sink, with everything it needs; Unreachable names a value to store first.
 
         `computed` asks for the value itself to be computed although it is stored: by this kernel.
         """
-        if computed:
-            root = Instance(value, position, (), False)
-        else:
-            root = self._instance(value, position, (), None)
-        stack: list[tuple[Instance, bool]] = [(root, False)]
-        done = set(self.instances)
+        self._added = []
+        self._added_axes = []
+        self._length = len(self.instances)
+        site = self._site(position, ())
+        root = Instance(value, site, False) if computed else self._instance(value, site, None)
+        stack = [root]
         while stack:
-            instance, expanded = stack.pop()
-            if instance in done:
+            instance = stack.pop()
+            if instance.traced:
                 continue
-            if expanded:
-                done.add(instance)
+            if instance.expanded:
+                instance.traced = True
                 self.instances.append(instance)
                 continue
-            stack.append((instance, True))
+            instance.expanded = True
+            stack.append(instance)
             self._expand(instance)
-            stack.extend((operand, False) for operand in reversed(instance.operands) if operand not in done)
+            stack.extend([operand for operand in reversed(instance.operands) if not operand.traced])
         return root
 
-    def loads(self) -> Iterable[Instance]:
-        return [instance for instance in self.instances if instance.loaded]
+    def undo(self) -> None:
+        """Take back what the last `add` brought."""
+        del self.instances[self._length :]
+        for instance in self._added:
+            del instance.site.instances[instance.value]
+        for key in self._added_axes:
+            del self._axes[key]
 
-    def _instance(self, value: Value, position: Position, guard: Guard, origin: Value | None) -> Instance:
-        key = (value, position, guard)
-        found = self.known.get(key)
+    def _site(self, position: Position, guard: Guard) -> Site:
+        key = (position, guard)
+        site = self._sites.get(key)
+        if site is None:
+            site = Site(position, guard)
+            self._sites[key] = site
+        return site
+
+    def _instance(self, value: Value, site: Site, origin: Value | None) -> Instance:
+        found = site.instances.get(value)
         if found is None:
-            found = Instance(value, position, guard, value.leaf or value in self.stored)
-            self.known[key] = found
-            if origin is not None:
-                self._origins[key] = origin
+            found = Instance(value, site, value.leaf or value in self.stored, origin)
+            site.instances[value] = found
+            self._added.append(found)
         return found
 
     def _expand(self, instance: Instance) -> None:
         value = instance.value
-        origin = self._origins.get(instance.key)
-        if instance.loaded and value.strides is not None and any(run.count > 1 for run in instance.position):
+        origin = instance.origin
+        if instance.loaded and value.strides is not None and instance.site.joined:
             # A strided leaf has no row-major place: what was reshaped has to be stored row-major.
             raise Unreachable(origin if origin is not None else value)
         if instance.loaded or instance.operands or instance.axis is not None:
@@ -125,24 +178,25 @@ class Trace:
         elif isinstance(primitive, (Constant, Iota)):
             return
         elif value.elementwise or value.trivial:
-            for source in value.inputs:
-                operand = self._instance(source, instance.position, instance.guard, origin)
-                instance.operands.append(operand)
+            instance.operands = [self._instance(source, instance.site, origin) for source in value.inputs]
         else:
             raise Unreachable(value)
 
     def _expand_view(self, instance: Instance, origin: Value | None) -> None:
         value = instance.value
-        try:
-            pieces = pull(value, instance.position, self.extents)
-        except Unreachable:
-            raise Unreachable(origin if origin is not None else value) from None
+        key = (value, instance.position)
+        if key in self._pulled:
+            pieces = self._pulled[key]
+        else:
+            pieces = pull_if_reachable(value, instance.position, self.extents)
+            self._pulled[key] = pieces
+        if pieces is None:
+            raise Unreachable(origin if origin is not None else value)
         guard = instance.guard
         for piece in pieces:
-            joined = any(run.count > 1 for run in piece.position)
-            origin_of_piece = (origin or piece.source) if joined else None
             entry: Guard = ((piece.conditions, True),) if piece.conditions else ()
-            operand = self._instance(piece.source, piece.position, guard + entry, origin_of_piece)
+            site = self._site(piece.position, guard + entry)
+            operand = self._instance(piece.source, site, (origin or piece.source) if site.joined else None)
             instance.operands.append(operand)
             instance.conditions.append(piece.conditions)
             if piece.conditions:
@@ -150,42 +204,60 @@ class Trace:
 
     def _expand_gather(self, instance: Instance, gather: Gather, origin: Value | None) -> None:
         value = instance.value
-        if any(run.count != 1 for run in instance.position):
+        if instance.site.joined:
             raise Unreachable(origin if origin is not None else value)
-        at = tuple([instance.position[axis] for axis in gather.index_axes])
+        at = self._site(tuple([instance.position[axis] for axis in gather.index_axes]), instance.guard)
         source = value.inputs[0]
         position: list[Run] = []
         for d, number in enumerate(gather.source_map):
             if number >= 0:
                 position.append(instance.position[number])
                 continue
-            axis = self._index_axis(instance, at, -number - 1)
+            axis = self._index_axis(value, at, -number - 1)
             instance.operands.append(axis)
             assert axis.axis is not None
             position.append(Run(1, along(axis.axis) if source.shape[d] != ONE else NOWHERE))
-        instance.operands.append(self._instance(source, tuple(position), instance.guard, None))
+        place = self._site(tuple(position), instance.guard)
+        instance.operands.append(self._instance(source, place, None))
 
-    def _index_axis(self, gather: Instance, position: Position, number: int) -> Instance:
+    def _index_axis(self, gather: Value, site: Site, number: int) -> Instance:
         """The axis that stands for index array `number`, known when the array's value is."""
-        index = self._instance(gather.value.inputs[1 + number], position, gather.guard, None)
-        key = (gather.value, number, position, gather.guard)
+        index = self._instance(gather.inputs[1 + number], site, None)
+        key = (gather, number, site.position, site.guard)
         found = self._axes.get(key)
         if found is None:
-            found = Instance(gather.value, position, gather.guard, False)
+            found = Instance(gather, site, False)
             found.axis = FIRST_INDEX_AXIS + len(self._axes)
             found.operands.append(index)
             found.number = number
             self._axes[key] = found
+            self._added_axes.append(key)
         return found
+
+
+def reached_from(root: Instance) -> list[Instance]:
+    """An instance and what it is made of, operands first."""
+    order: list[Instance] = []
+    opened: set[Instance] = set()
+    done: set[Instance] = set()
+    stack = [root]
+    while stack:
+        instance = stack.pop()
+        if instance in done:
+            continue
+        if instance in opened:
+            done.add(instance)
+            order.append(instance)
+            continue
+        opened.add(instance)
+        stack.append(instance)
+        stack.extend([operand for operand in reversed(instance.operands) if operand not in done])
+    return order
 
 
 def load_place(instance: Instance) -> Affine:
     """Where a loaded instance stands in memory."""
-    return linear_place(instance.value, instance.position)
-
-
-def position_places(position: Position) -> list[Affine]:
-    return [run.place for run in position]
+    return instance.place
 
 
 _COSTS: dict[tuple[int, tuple[Dtype, ...]], int] = {}

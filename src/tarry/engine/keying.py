@@ -27,13 +27,16 @@ class Recorded:
     """A graph as found: the key, what is not in the key, and the nodes that have to run, inputs first."""
 
     __slots__ = (
-        "arguments", "donated", "key", "leaves", "nodes", "outputs", "scalars", "sizes", "starts", "updates"
+        "arguments", "donated", "key", "leaf_uses", "leaves", "nodes", "outputs", "scalars", "sizes",
+        "starts", "updates",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
         self.leaves: list[Node] = []
         self.outputs: list[int] = []
+        # How often the graph reads each leaf; empty where no leaf's buffer may be taken over.
+        self.leaf_uses: list[int] = []
         self.updates: list[int] = []  # numbers of the nodes that may change their first input in place
         self.donated: list[int] = []
         self.arguments: list[int] = []
@@ -43,14 +46,9 @@ class Recorded:
         self.key: tuple[int, ...] = ()
 
     def program(self, expanded: Expanded) -> Program:
-        """What the compiler needs to know. Only what the outputs depend on is left."""
+        """What the compiler needs to know."""
         starts = {number: start for number, start in self.starts.items() if number < 0}
         scalars: dict[int, int] = {}
-        wanted = [expanded.numbers[number] for number in self.outputs]
-        kept = _needed(expanded.nodes, wanted)
-        places: dict[int, int] = {}
-        nodes: list[Node] = []
-        constants = 0
         argument = 0
         for number, node in enumerate(expanded.nodes):
             primitive = node.primitive
@@ -58,34 +56,21 @@ class Recorded:
             origin, entry = expanded.origins[number]
             if entry <= 0:
                 argument = self.starts.get(origin, 0)
-            if number in kept:
-                places[number] = len(nodes)
-                if primitive.arguments:
-                    starts[len(nodes)] = argument
-                if isinstance(primitive, Constant):
-                    scalars[len(nodes)] = constants
-                nodes.append(node)
-            argument += len(primitive.arguments)
-            constants += isinstance(primitive, Constant)
-        expanded.origins = [expanded.origins[number] for number in places]
-        outputs = [places[number] for number in wanted]
-        return Program(self.leaves, nodes, outputs, self.sizes, starts, scalars, set(self.donated))
-
-
-def _needed(nodes: Sequence[Node], wanted: Sequence[int]) -> set[int]:
-    """The numbers of the wanted nodes and all they depend on."""
-    numbers = {node: number for number, node in enumerate(nodes)}
-    needed = set(wanted)
-    for number in range(len(nodes) - 1, -1, -1):
-        if number in needed:
-            needed.update([numbers[source] for source in nodes[number].inputs if source in numbers])
-    return needed
+            if primitive.arguments:
+                starts[number] = argument
+                argument += len(primitive.arguments)
+            if isinstance(primitive, Constant):
+                scalars[number] = len(scalars)
+        outputs = [expanded.numbers[number] for number in self.outputs]
+        return Program(
+            self.leaves, expanded.nodes, outputs, self.sizes, starts, scalars, set(self.donated)
+        )
 
 
 def record(requested: Sequence[Node], donate: bool = False) -> Recorded:
     """Key and arguments of what has to run for the requested nodes.
 
-    With `donate`, evaluated inputs that nobody else holds may be changed in place by updates.
+    With `donate`, the buffers of evaluated inputs that nobody else holds may be taken over.
 
     Wanted are the requested nodes and those that someone outside the graph holds: an array the user still
     has a handle on, or an unevaluated graph that shares a part with this one.
@@ -99,7 +84,9 @@ def record(requested: Sequence[Node], donate: bool = False) -> Recorded:
     _walk(pending, recorded, parts, numbers, uses)
     if not recorded.nodes:
         return recorded
-    if donate and recorded.updates:
+    if not donate:
+        recorded.leaf_uses = []
+    elif recorded.updates:
         _mark_donated(recorded, parts, numbers)
     # `requested` itself holds its nodes, so that they are found like the others.
     _mark_outputs(recorded, parts, uses)
@@ -113,6 +100,7 @@ def _walk(
     """Number what has to run, inputs before users, and write down key and arguments on the way."""
     nodes, leaves, arguments = recorded.nodes, recorded.leaves, recorded.arguments
     shapes: dict[Shape, list[int]] = {}
+    leaf_uses = recorded.leaf_uses
     while stack:
         node = stack.pop()
         if node in numbers:
@@ -130,6 +118,7 @@ def _walk(
                     stack.append(source)
                 break
             numbers[source] = -1 - len(leaves)
+            leaf_uses.append(0)
             _add_leaf(source, recorded, parts, shapes)
         else:
             primitive = node.primitive
@@ -144,6 +133,8 @@ def _walk(
                 parts.append(known)
                 if known >= 0:
                     uses[known] += 1
+                else:
+                    leaf_uses[-1 - known] += 1
             if not primitive.shaped:
                 continue
             shape = node.shape
@@ -207,25 +198,31 @@ def _mark_outputs(recorded: Recorded, parts: list[int], uses: list[int]) -> None
 
 
 def _mark_donated(recorded: Recorded, parts: list[int], numbers: dict[Node, int]) -> None:
-    """Append the numbers of the leaves whose buffers updates may take over.
+    """Append the numbers of the leaves whose buffers updates may change in place."""
+    for number in recorded.updates:
+        known = numbers[recorded.nodes[number].inputs[0]]
+        # The dictionary of numbers holds the leaf, too.
+        if known < 0 and is_free(recorded, -1 - known, 1):
+            recorded.donated.append(-1 - known)
+            parts.append(-5 + known)
 
-    Such a leaf is held by the update alone, and its buffer by the leaf alone: no handle, no other graph, no
-    NumPy view.
+
+def is_free(recorded: Recorded, number: int, others: int = 0) -> bool:
+    """Whether a leaf is held by its graph alone (and `others`), and its buffer by the leaf alone.
+
+    That is: no handle, no other graph, no other view, no NumPy array.
     """
     count = sys.getrefcount
-    for number in recorded.updates:
-        base = recorded.nodes[number].inputs[0]
-        storage = base.storage
-        # The list of leaves, the dictionary of numbers, `base` and the argument, and the update's inputs.
-        if storage is None or count(base) > _OWN_REFERENCES + 1:
-            continue
-        buffer = storage.buffer
-        dense = storage.contiguous and storage.offset == 0 and buffer.owned
-        # The leaf's attribute or the storage's, the local name, and the argument.
-        if dense and count(storage) <= 3 and count(buffer) <= 3:
-            leaf = -1 - numbers[base]
-            recorded.donated.append(leaf)
-            parts.append(-6 - leaf)
+    leaf = recorded.leaves[number]
+    # The list of leaves, the local name and the argument.
+    if not recorded.leaf_uses or count(leaf) > 3 + others + recorded.leaf_uses[number]:
+        return False
+    storage = leaf.storage
+    assert storage is not None
+    buffer = storage.buffer
+    dense = storage.contiguous and storage.offset == 0 and buffer.owned
+    # The leaf's attribute or the storage's, the local name, and the argument.
+    return dense and count(storage) <= 3 and count(buffer) <= 3
 
 
 def _add_leaf(leaf: Node, recorded: Recorded, parts: list[int], shapes: dict[Shape, list[int]]) -> None:

@@ -1,12 +1,16 @@
-"""Native code on demand: kernels by their canonical text, matrix products by dtype, and the thread pool."""
+"""Native code on demand: kernels by their canonical text, matrix products by dtype, and the thread pool.
+
+The one place that imports where it needs to: what most programs never load, or not before they compile.
+"""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from tarry.base.settings import settings
-from tarry.codegen.assemble import Module, Target, compile_or_load, make_or_load
-from tarry.codegen.gemm import VARIANTS, GemmCode, GemmSpec, emit_gemm
+from tarry.codegen.assemble import LoadedModule, Module, Target, make_or_load
+from tarry.codegen.gemm import GemmCode, GemmSpec, module_symbols
 from tarry.codegen.native_pool import NATIVE_POOL_SYMBOLS, native_pool_text
 from tarry.loops.ir import Kernel
 from tarry.loops.text import print_kernel
@@ -14,31 +18,48 @@ from tarry.runtime.threads import ThreadPool
 
 
 class NativeKernel:
-    """A compiled kernel: addresses, and the bytes each chunk needs for its partial results."""
+    """A compiled kernel: addresses, and the bytes each chunk needs for its partial results.
 
-    __slots__ = ("finish", "function", "name", "partial_bytes")
+    Who asks for an address may have to wait for the compiler.
+    """
 
-    def __init__(self, name: str, function: int, finish: int, partial_bytes: int) -> None:
-        self.name = name
-        self.function = function
-        self.finish = finish
-        self.partial_bytes = partial_bytes
+    __slots__ = ("_module", "name", "partial_bytes")
+
+    def __init__(self, module: LoadedModule) -> None:
+        self._module = module
+        self.name = module.names[0]
+        self.partial_bytes = module.numbers["partial_bytes"]
+
+    @property
+    def function(self) -> int:
+        return self._module.addresses[self.name]
+
+    @property
+    def finish(self) -> int:
+        """The function that combines partial results; 0 if there is none."""
+        names = self._module.names
+        return self._module.addresses[names[1]] if len(names) > 1 else 0
 
 
 class NativeProduct:
     """A compiled matrix product of one dtype and variant: the address of each step."""
 
-    __slots__ = ("code", "functions")
+    __slots__ = ("_module", "code")
 
-    def __init__(self, code: GemmCode, functions: list[int]) -> None:
+    def __init__(self, code: GemmCode, module: LoadedModule) -> None:
+        self._module = module
         self.code = code
-        self.functions = functions
+
+    @property
+    def functions(self) -> list[int]:
+        return [self._module.addresses[symbol] for symbol in self.code.symbols]
 
 
 _lock = threading.RLock()
 _kernels: dict[str, NativeKernel] = {}
 _products: dict[tuple[str, str], NativeProduct] = {}
 _pool: ThreadPool | None = None
+_pool_module: LoadedModule | None = None
 
 
 def thread_pool() -> ThreadPool:
@@ -47,19 +68,34 @@ def thread_pool() -> ThreadPool:
     if _pool is None:
         with _lock:
             if _pool is None:
-                target = Target.host()
-                _pool = ThreadPool(compile_or_load(native_pool_text(target.triple), NATIVE_POOL_SYMBOLS))
+                _pool = ThreadPool(_start_pool().addresses)
     return _pool
+
+
+def _start_pool() -> LoadedModule:
+    """The code of the thread pool; where it has to be compiled, that goes on in the background."""
+    global _pool_module
+    if _pool_module is None:
+        text = native_pool_text(Target.host().triple)
+        _pool_module = make_or_load(
+            text, lambda: Module(text, NATIVE_POOL_SYMBOLS), NATIVE_POOL_SYMBOLS, background=True
+        )
+    return _pool_module
 
 
 def native_kernel(kernel: Kernel) -> NativeKernel:
     """The code of a kernel; kernels of the same structure share it."""
+    if settings.check:
+        from tarry.loops.verify import verify_kernel
+
+        verify_kernel(kernel)
     text = print_kernel(kernel, canonical=True)
     found = _kernels.get(text)
     if found is None:
         with _lock:
             found = _kernels.get(text)
             if found is None:
+                _start_pool()
                 found = _compile(kernel, text)
                 _kernels[text] = found
     return found
@@ -74,28 +110,40 @@ def _compile(kernel: Kernel, text: str) -> NativeKernel:
 
     if settings.debug >= 4:
         make()  # prints the text, also of a kernel that is then loaded
-    module = make_or_load(text, make)
-    names = list(module.addresses)
-    finish = module.addresses[names[1]] if len(names) > 1 else 0
-    return NativeKernel(names[0], module.addresses[names[0]], finish, module.numbers["partial_bytes"])
+    return NativeKernel(make_or_load(text, make, background=True))
+
+
+def reference_interpreter() -> Callable[[Kernel, dict[str, object]], None]:
+    """What checks compare a kernel with."""
+    from tarry.loops.interpret import run_kernel
+
+    return run_kernel
 
 
 def native_product(dtype: str, variant: str) -> NativeProduct:
     """The code of a matrix product.
 
-    All variants of a dtype are made at once: which one serves best depends on sizes, and new sizes must not
+    All variants of a dtype are one module: which one serves best depends on sizes, and new sizes must not
     compile anything.
     """
     key = (dtype, variant)
     if key not in _products:
         with _lock:
-            for each in VARIANTS:
-                if (dtype, each) not in _products and (dtype != "complex64" or each == "packed"):
-                    _products[(dtype, each)] = _compile_product(dtype, each)
+            spec, prefix = GemmSpec(dtype), f"product_{dtype}"
+            module = _compile_product(spec, prefix)
+            for each in spec.variants:
+                code = GemmCode(spec, Target.host(), each, prefix)
+                _products.setdefault((dtype, each), NativeProduct(code, module))
     return _products[key]
 
 
-def _compile_product(dtype: str, variant: str) -> NativeProduct:
-    code = emit_gemm(GemmSpec(dtype), Target.host(), variant, f"product_{dtype}")
-    addresses = compile_or_load(code.text, code.symbols)
-    return NativeProduct(code, [addresses[symbol] for symbol in code.symbols])
+def _compile_product(spec: GemmSpec, prefix: str) -> LoadedModule:
+    symbols = module_symbols(spec, prefix)
+
+    def make() -> Module:
+        # As with kernels: what writes the text is not needed when the module comes from the disk cache.
+        from tarry.codegen.gemm_module import emit_gemm
+
+        return Module(emit_gemm(spec, Target.host(), prefix), symbols)
+
+    return make_or_load(f"matrix products {prefix}", make, symbols, background=True)

@@ -30,7 +30,7 @@ from tarry.compiler.pipeline import Compiled, compile_program
 from tarry.compiler.program import Value as ProgramValue
 from tarry.engine.binding import Binder, Temporary
 from tarry.engine.chunks import chunk_count
-from tarry.engine.keying import Recorded
+from tarry.engine.keying import Recorded, is_free
 from tarry.engine.native import NativeKernel, native_kernel, thread_pool
 from tarry.engine.products import Product, operand
 from tarry.engine.scalars import ScalarSlots
@@ -147,7 +147,7 @@ class Plan:
             base = output.base if isinstance(output, StridedView) else output
             if not base.leaf:
                 wanted.add(base)
-        taken = self.compiled.takes_over
+        taken = self.compiled.takeovers.settled
         root: dict[ProgramValue, ProgramValue] = {}
         for value in self.compiled.stored:
             under = taken.get(value)
@@ -156,6 +156,8 @@ class Plan:
         for value in self.compiled.stored:
             if root[value] is value and value in outside:
                 self.fresh.append(value)
+        leaves = self.compiled.takeovers.leaves
+        self._inherits = [[leaf.node for leaf in leaves.get(value, ())] for value in self.fresh]
         written = self._written()
         for value in self.compiled.stored:
             home = root[value]
@@ -358,44 +360,53 @@ class Plan:
         if bound is None:
             bound = self.bind(recorded.arguments)
         values = self._scalars.fill(bound.values, recorded.scalars)
-        addresses: list[int] = []
-        for leaf, size in zip(recorded.leaves, self.leaf_sizes):
-            storage = leaf.storage
-            assert storage is not None
-            addresses.append(storage.buffer.address + storage.offset * size)
+        addresses = _leaf_addresses(recorded, self.leaf_sizes)
         buffers: list[Buffer] = []
-        nodes = recorded.nodes
+        given_up: list[Node] = []
         allocate = allocator.allocate
-        for nbytes in bound.fresh_bytes:
-            buffer = allocate(nbytes)
-            buffers.append(buffer)
-            addresses.append(buffer.address)
+        for nbytes, candidates in zip(bound.fresh_bytes, self._inherits):
+            for leaf in candidates:
+                if is_free(recorded, leaf):
+                    given_up.append(recorded.leaves[leaf])
+                    buffers.append(_buffer_of(recorded.leaves[leaf]))
+                    break
+            else:
+                buffers.append(allocate(nbytes))
+            addresses.append(buffers[-1].address)
         if bound.arena_bytes:
-            arena = allocator.allocate(bound.arena_bytes)
+            arena = allocate(bound.arena_bytes)
             addresses.append(arena.address)
         else:
             addresses.append(0)
         status: Buffer | None = None
         if self.checks:
-            status = allocator.allocate(STATUS_BYTES)
+            status = allocate(STATUS_BYTES)
             status.view(np.int64, 0, (4,), (8,))[:] = 0
             addresses.append(status.address)
-        if settings.debug >= 2 or settings.check >= 2:
-            run_stepwise(
-                bound.table,
-                self.compiled.steps,
-                thread_pool(),
-                np.array(addresses, np.int64),
-                values,
-                recorded.arguments,
-                recorded.scalars,
-            )
-        else:
-            bound.table.run(thread_pool(), addresses, values)
+        try:
+            self._run_table(recorded, bound, addresses, values)
+            if status is not None:
+                self._raise_failures(status, recorded.nodes)
+        except BaseException:
+            for node in given_up:
+                node.storage = None  # perhaps overwritten: what depends on it has no value any more
+            raise
         counters.bytes_copied += bound.copied_bytes
-        if status is not None:
-            self._raise_failures(status, nodes)
         self._hand_out(recorded, bound, buffers)
+
+    def _run_table(self, recorded: Recorded, bound: Bound, addresses: list[int], values: IntArray) -> None:
+        if settings.debug < 2 and settings.check < 2:
+            bound.table.run(thread_pool(), addresses, values)
+            return
+        run_stepwise(
+            bound.table,
+            self.compiled.steps,
+            thread_pool(),
+            np.array(addresses, np.int64),
+            values,
+            recorded.arguments,
+            recorded.scalars,
+        )
 
     def _outputs(self, arguments: Sequence[int]) -> list[Output]:
         """Where the wanted values are, for one set of arguments."""
@@ -446,6 +457,20 @@ class Plan:
 
     def __str__(self) -> str:
         return str(self.compiled)
+
+
+def _leaf_addresses(recorded: Recorded, sizes: list[int]) -> list[int]:
+    addresses = []
+    for leaf, size in zip(recorded.leaves, sizes):
+        storage = leaf.storage
+        assert storage is not None
+        addresses.append(storage.buffer.address + storage.offset * size)
+    return addresses
+
+
+def _buffer_of(leaf: Node) -> Buffer:
+    assert leaf.storage is not None
+    return leaf.storage.buffer
 
 
 def _bytes_of(value: ProgramValue) -> Callable[[Binder], int]:

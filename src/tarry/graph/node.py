@@ -42,7 +42,8 @@ class Node:
     """One recorded operation, or an evaluated value.
 
     primitive   the operation, or None for a node that only holds values
-    inputs      the nodes it reads; dropped once evaluated, unless a transform is tracing
+    inputs      the nodes it reads, in a tuple of its own (evaluation counts references); dropped once
+                evaluated, unless a transform is tracing
     storage     the values once evaluated, else None
     call        what the user called and where, for operations that can fail while running
     Nothing else ever changes, but a node may become another description of the same value (graph.subgraph).

@@ -279,7 +279,7 @@ def run_kernel(kernel: Kernel, arguments: dict[str, object]) -> None:
     out. ValueError or TypeError when an argument is missing or does not fit, IndexError when the kernel
     reads or writes outside a buffer.
 
-    >>> from tarry.loops.text import parse_kernel
+    >>> from tarry.loops.parse import parse_kernel
     >>> kernel = parse_kernel("kernel copy(x: in int8, y: out int8)\\n  v = load x[1]\\n  store y[0] = v")
     >>> y = np.zeros(1, np.int8)
     >>> run_kernel(kernel, {"x": np.array([3, 5], np.int8), "y": y}); y

@@ -7,6 +7,7 @@ depends on loop axes. Both are immutable, canonical (equal means identical terms
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 Monomial = tuple[int, ...]
@@ -25,7 +26,7 @@ class Poly:
         return self._hash
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Poly) and self.terms == other.terms
+        return self is other or (isinstance(other, Poly) and self.terms == other.terms)
 
     def __add__(self, other: Poly) -> Poly:
         if not self.terms:
@@ -102,6 +103,7 @@ def constant(value: int) -> Poly:
     return Poly((((), value),))
 
 
+@functools.cache
 def symbol(number: int) -> Poly:
     """The polynomial that is entry `number` of the argument vector."""
     return Poly((((number,), 1),))
@@ -130,15 +132,23 @@ class Affine:
     def __init__(self, offset: Poly, terms: tuple[tuple[int, Poly], ...]) -> None:
         self.offset = offset
         self.terms = terms
-        self._hash = hash((offset, terms))
+        self._hash: int | None = None
 
     def __hash__(self) -> int:
+        if self._hash is None:
+            self._hash = hash((self.offset, self.terms))
         return self._hash
 
     def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
         return isinstance(other, Affine) and self.offset == other.offset and self.terms == other.terms
 
     def __add__(self, other: Affine) -> Affine:
+        if not other.terms:
+            return self.shift(other.offset)
+        if not self.terms:
+            return other.shift(self.offset)
         sums = dict(self.terms)
         for axis, coefficient in other.terms:
             sums[axis] = sums[axis] + coefficient if axis in sums else coefficient
@@ -146,7 +156,7 @@ class Affine:
         return Affine(self.offset + other.offset, kept)
 
     def scale(self, factor: Poly) -> Affine:
-        if factor == ONE:
+        if factor == ONE or self is NOWHERE:
             return self
         if factor == ZERO:
             return NOWHERE
@@ -178,6 +188,7 @@ class Affine:
 NOWHERE = Affine(ZERO, ())
 
 
+@functools.cache
 def along(axis: int) -> Affine:
     """The index expression that is loop axis `axis`."""
     return Affine(ZERO, ((axis, ONE),))

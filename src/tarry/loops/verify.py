@@ -36,7 +36,7 @@ _FUNCTION_NAME = re.compile(r"[a-z]\w*")
 def verify_kernel(kernel: Kernel) -> None:
     """Accepts a well-formed kernel; else ValueError names the first statement that breaks a rule.
 
-    >>> from tarry.loops.text import parse_kernel
+    >>> from tarry.loops.parse import parse_kernel
     >>> verify_kernel(parse_kernel("kernel fill(x: in int8)\\n  v: int8 = const 1\\n  store x[0] = v"))
     Traceback (most recent call last):
     ValueError: [verify] a store needs an out, update or scratch buffer, not in x: store x[0] = v

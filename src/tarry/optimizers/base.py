@@ -66,7 +66,8 @@ class Optimizer:
 
         Raises KeyError when a gradient has no parameter or no state of its name.
         """
-        if not self._initialized:
+        # A compiled step that failed in its first call has had its state put back to what it was.
+        if not self._initialized or not _has_entries(gradients, self._state):
             self.init(gradients)
         for name, schedule in self._schedulers.items():
             self._state[name] = _as_array(schedule(self.step))
@@ -202,6 +203,13 @@ def _complete_state(parameters: Any, state: Any) -> None:
                 _complete_state(child, state[index])
             else:
                 state.append(_empty_state(child))
+
+
+def _has_entries(parameters: Any, state: Any) -> bool:
+    """Whether any of the outermost names of ``parameters`` is in ``state``."""
+    if not isinstance(parameters, dict) or not parameters:
+        return True
+    return any(name in state for name in parameters)
 
 
 def _empty_state(parameters: Any) -> Any:

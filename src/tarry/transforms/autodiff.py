@@ -8,7 +8,7 @@ ops, so derivatives can be differentiated again.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tarry.base import trees
@@ -115,10 +115,18 @@ class _Backward:
             self.give(source, part)
 
 
-def pull_back(outputs: Sequence[Node], sources: Sequence[Node], cotangents: Sequence[array]) -> list[array]:
-    """The cotangents of the sources, in their dtypes; zeros where no output depends on a source."""
+def pull_back(
+    outputs: Sequence[Node],
+    sources: Sequence[Node],
+    cotangents: Sequence[array],
+    origins: Mapping[Node, Node] | None = None,
+) -> list[array]:
+    """The cotangents of the sources, in their dtypes; zeros where no output depends on a source.
+
+    `origins` are the evaluated nodes that sources stand for.
+    """
     found = pull_back_invoked(
-        outputs, sources, cotangents, lambda: _derive(outputs, sources, cotangents)
+        outputs, sources, cotangents, origins or {}, lambda: _derive(outputs, sources, cotangents)
     )
     return _derive(outputs, sources, cotangents) if found is None else found
 
@@ -217,7 +225,7 @@ def vjp(
                     f"[vjp] The shape {cotangent.shape} of a cotangent is not its output's, {output.shape}."
                 )
             seeds.append(cast(cotangent, output.dtype))
-        gradients = pull_back(outputs, sources, seeds)
+        gradients = pull_back(outputs, sources, seeds, trace.origins)
     return [wrap(output) for output in outputs], gradients
 
 
@@ -309,7 +317,7 @@ def _differentiate(
             substitution.restore()
         loss = loss_of(value)
         sources = [node for place in (*selection.positions, *selection.names) for node in by_tree[place]]
-        gradients = pull_back([loss._node], sources, [constant(1, loss.dtype, ())])
+        gradients = pull_back([loss._node], sources, [constant(1, loss.dtype, ())], trace.origins)
     values = iter(gradients)
     arranged = [trees.map_leaves(lambda _: next(values), structure) for structure in structures]
     return value, selection.arrange(arranged)

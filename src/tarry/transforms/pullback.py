@@ -10,7 +10,7 @@ rest of it is forgotten.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from tarry.graph.array import array, wrap
 from tarry.graph.node import Node
@@ -51,9 +51,15 @@ class Forward:
 
 
 def pull_back_invoked(
-    outputs: Sequence[Node], sources: Sequence[Node], cotangents: Sequence[array], derive: PullBack
+    outputs: Sequence[Node],
+    sources: Sequence[Node],
+    cotangents: Sequence[array],
+    origins: Mapping[Node, Node],
+    derive: PullBack,
 ) -> list[array] | None:
     """The cotangents of the sources by an invocation; `derive` records them where the structure is new.
+
+    `origins` are the evaluated nodes that sources stand for: the invocation reads those.
 
     None where a graph must be there as it is: for the transforms around this one, when something of it was
     evaluated in between, and for calls with rules of their own.
@@ -74,7 +80,7 @@ def pull_back_invoked(
         if len(_known) >= MOST_STRUCTURES:
             _known.pop(next(iter(_known)))
         _known[forward.key] = subgraph
-    invocation = subgraph.invoke(inputs)
+    invocation = subgraph.invoke([origins.get(node, node) for node in inputs])
     for number, place in enumerate(forward.held):
         become_output(nodes[place], invocation, number)
     first = len(forward.held)

@@ -48,10 +48,12 @@ class Trace:
     carried through a loop must not keep its whole history.
     """
 
-    __slots__ = ("_retained",)
+    __slots__ = ("_retained", "origins")
 
     def __init__(self) -> None:
         self._retained = retain_graph()
+        # The evaluated nodes that sources stand for.
+        self.origins: dict[Node, Node] = {}
 
     def __enter__(self) -> Trace:
         self._retained.__enter__()
@@ -64,7 +66,9 @@ class Trace:
         """A new node with the value, connected to the value's own node for the traces around this one."""
         node = value._node
         if node.storage is not None and is_outermost():
-            return Node(None, (), node.shape, node.dtype, node.storage)
+            fresh = Node(None, (), node.shape, node.dtype, node.storage)
+            self.origins[fresh] = node
+            return fresh
         fresh = Node(_IDENTITY, (node,), node.shape, node.dtype, node.storage)
         if node.storage is not None:
             forget_inputs([fresh])
@@ -160,10 +164,13 @@ def primals_of(key: GroupKey) -> list[array]:
 def outputs_of(key: GroupKey) -> list[array]:
     """All outputs of a call, as nodes of the call."""
     call, inputs = key
-    return [
-        wrap(Node(CustomOutput(call, number), inputs, inputs[number].shape, inputs[number].dtype))
-        for number in range(call.outputs)
-    ]
+    found = []
+    for number in range(call.outputs):
+        # A tuple each: who counts references must meet all of them.
+        sources = (*inputs,)
+        value = inputs[number]
+        found.append(wrap(Node(CustomOutput(call, number), sources, value.shape, value.dtype)))
+    return found
 
 
 def record_call(call: CustomCall, values: Sequence[array], primals: Sequence[array]) -> list[array]:
