@@ -22,6 +22,7 @@ from tarry.compiler.lowered import (
 )
 from tarry.compiler.program import Value as ProgramValue
 from tarry.engine.native import reference_interpreter
+from tarry.loops.ir import BufferParam
 from tarry.runtime.memory import Buffer
 from tarry.runtime.plan import HostStep, KernelStep, Pointer, StepTable, Value
 from tarry.runtime.threads import ThreadPool
@@ -99,8 +100,10 @@ class _Check:
                 assert isinstance(argument, Pointer)
                 address = int(addresses[argument.buffer]) + _offset(argument, values)
                 found = _memory(address, _count(binding.value, arguments), binding.value)
-                self.memory[param.name] = found
                 self.given[param.name] = found.copy()
+                # What is only read may be in memory that is written as another buffer.
+                if isinstance(param, BufferParam) and param.mode != "in":
+                    self.memory[param.name] = found
             elif isinstance(binding, IntBinding):
                 self.given[param.name] = binding.poly.evaluate(arguments)
             elif isinstance(binding, ScalarBinding):
