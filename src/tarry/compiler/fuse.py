@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from tarry.compiler.access import PulledViews, StridedView, Unreachable, strided_view
 from tarry.compiler.group import Group
+from tarry.compiler.hasten import hasten_results
 from tarry.compiler.program import SymbolicShape, Value, ValueGraph
 from tarry.compiler.recompute import worth_storing
 from tarry.graph.primitive import Primitive
@@ -240,7 +241,7 @@ def _group(fusion: Fusion) -> None:
             groups = readers.setdefault(source, [])
             if home not in groups:
                 groups.append(home)
-    fusion.groups = _ordered(fusion.groups)
+    fusion.groups = hasten_results(_ordered(fusion.groups))
 
 
 def _candidates(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tarry.compiler.access import linear_place
 from tarry.compiler.group import Group, Member
 from tarry.compiler.program import Value
 from tarry.compiler.trace import Instance
@@ -90,10 +91,15 @@ def _heirs(
         and member.value in live
         and member.value not in settled
         and member.value.dtype is source.dtype
-        and member.value.shape == source.shape
-        and all(load.position == member.position and not load.guard for load in loads)
+        and _match(loads, member)
         and loads <= reached[member]
     ]
+
+
+def _match(loads: set[Instance], member: Member) -> bool:
+    """Whether each element is loaded where the member's is stored, whatever the shapes."""
+    place = linear_place(member.value, member.position)
+    return all(load.place == place and not load.guard for load in loads)
 
 
 def _reached(member: Member, group: Group) -> set[Instance]:
