@@ -295,6 +295,10 @@ def weak_array(op: str, strong: array, value: object) -> array:
     return as_array(op, value)
 
 
+# Integers that are surely numbers of every dtype they may take.
+FAR = 1 << 31
+
+
 def binary(primitive: Elementwise, op: str, a: object, b: object, lift: Dtype | None = None) -> array:
     """The primitive of two operands, brought together (`binary_operands`); the result has their dtype."""
     if type(a) is array:
@@ -308,7 +312,7 @@ def binary(primitive: Elementwise, op: str, a: object, b: object, lift: Dtype | 
                 and (lift is None or dtype.kind == "f" or dtype.kind == "c")
             ):
                 return build_on(primitive, (left, right), left.shape, left.dtype)
-        elif type(b) is float and left.dtype.kind == "f":
+        elif left.dtype.kind == "f" and (type(b) is float or (type(b) is int and -FAR < b < FAR)):
             number = Node(Constant(b), (), left.shape, left.dtype)
             return build_on(primitive, (left, number), left.shape, left.dtype)
     return elementwise(primitive, binary_operands(op, a, b, lift))

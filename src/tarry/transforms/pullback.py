@@ -24,6 +24,8 @@ MOST_STRUCTURES = 1024
 # References to a node while its count is asked for: the list, the dictionary of numbers, the loop variable
 # and the argument of getrefcount.
 _OWN_REFERENCES = 4
+# A node with more inputs has all of them visited before it is looked at again.
+FEW_INPUTS = 8
 
 PullBack = Callable[[], list[array]]
 
@@ -94,34 +96,35 @@ def _dependents(outputs: Sequence[Node], sources: Sequence[Node]) -> list[Node] 
     between: list[Node] = []
     stack: list[Node] = list(outputs)
     while stack:
-        node = stack[-1]
+        node = stack.pop()
         if node in seen:
-            stack.pop()
             continue
         if node.storage is not None:
             # An evaluated node that keeps its inputs was evaluated inside this trace.
             if node.inputs:
                 return None
             seen.add(node)
-            stack.pop()
             continue
-        waiting = False
+        inputs = node.inputs
         depends = False
-        for source in node.inputs:
-            if source not in seen:
-                stack.append(source)
-                waiting = True
-            elif source in active:
+        for source in inputs:
+            if source in active:
                 depends = True
-        if waiting:
-            continue
-        stack.pop()
-        seen.add(node)
-        if depends:
-            if type(node.primitive) is CustomOutput:
-                return None
-            active.add(node)
-            between.append(node)
+            elif source not in seen:
+                # As in engine.keying: the inputs are looked at again afterwards.
+                stack.append(node)
+                if len(inputs) > FEW_INPUTS:
+                    stack.extend([source for source in inputs if source not in seen])
+                else:
+                    stack.append(source)
+                break
+        else:
+            seen.add(node)
+            if depends:
+                if type(node.primitive) is CustomOutput:
+                    return None
+                active.add(node)
+                between.append(node)
     return between
 
 
@@ -159,7 +162,7 @@ def _read(
             if primitive.arguments:
                 parts.append(primitive.arguments)
         if node.call is not None:
-            parts += (node.call.name, node.call.where)
+            parts += (node.call.name, node.call.file, node.call.line)
         numbers[node] = count + place
     parts.append("outputs")
     for output in outputs:
