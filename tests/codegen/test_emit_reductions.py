@@ -13,6 +13,7 @@ from tarry.codegen.emit import emit_kernel, join_modules
 from tarry.loops.builder import Builder, linear
 from tarry.loops.combiners import COMBINERS
 from tarry.loops.ir import Coefficient, Kernel
+from tarry.loops.parse import parse_kernel
 
 ONE = Coefficient(1)
 LENGTHS = [0, 1, 3, 8, 9, 31, 32, 33, 65, 200, 700]
@@ -294,6 +295,38 @@ def test_every_target_verifies_and_assembles(target):
 def test_text_is_deterministic():
     target = Target.named("avx2")
     assert emit_kernel(nested(float32), target).text == emit_kernel(nested(float32), target).text
+
+
+PARTS_OF_SUMS = """
+kernel parts(x0: in float32, y0: out float32, p0: partial float32[96], n0: int)
+  parallel i0 < 6
+    v0 = index i0
+    vector i1 < 13
+      declare a0: sum float32
+      loop i2 < n0
+        v1 = load x0[v0*78 + i2*13 + i1]
+        a0 <- v1
+      v2 = read a0.0
+      store p0[v0*16 + i1] = v2
+  loop i3 < 5
+    v3 = index i3 + 1
+    vector i4 < 13
+      v4 = load p0[i4]
+      v5 = load p0[v3*16 + i4]
+      v6 = add v4, v5
+      store p0[i4] = v6
+  vector i5 < 13
+    v7 = load p0[i5]
+    store y0[i5] = v7
+"""
+
+
+def test_partial_buffers_are_shared_by_chunks(generator):
+    kernel = parse_kernel(PARTS_OF_SUMS.strip())
+    x = generator.integers(-9, 9, 6 * 6 * 13).astype(np.float32)
+    arguments = {"x0": x, "y0": np.zeros(13, np.float32), "p0": np.zeros(96, np.float32), "n0": 6}
+    got = check_kernel(kernel, arguments, chunks=(1, 2, 3, 6, 8), targets=RUNNABLE)
+    np.testing.assert_array_equal(got["y0"], x.reshape(36, 13).sum(0))
 
 
 def test_dead_values_are_left_out():

@@ -134,6 +134,18 @@ def test_every_chunk_runs_once(pool, kernels, chunks):
     assert (counts[max(chunks, 1) :] == 0).all()
 
 
+def test_more_threads_than_ranges(functions, kernels):
+    pool = ThreadPool(functions, threads.MOST_RANGES + 3)
+    counts = np.zeros(256, np.int64)
+    for chunks in (2, threads.MOST_RANGES - 1, 200):
+        counts[:] = 0
+        table = StepTable([KernelStep("count", kernels["count"], chunks, [Pointer(0)])])
+        for _ in range(20):
+            table.run(pool, addresses_of(counts))
+        assert (counts[:chunks] == 20).all() and (counts[chunks:] == 0).all()
+    pool.stop()
+
+
 @pytest.mark.parametrize("chunks", [1, 2, 9])
 def test_finish_runs_once_after_all_chunks(pool, kernels, chunks):
     counts = np.zeros(16, np.int64)

@@ -58,6 +58,59 @@ def test_a_sum_of_columns_is_as_good_as_one_in_double_precision() -> None:
     close(mx.sum(mx.array(x), axis=0), x.astype(np.float64).sum(0), 2e-7)
 
 
+# Sizes around those at which rows are cut into parts, and few columns are taken side by side.
+PARTED = [
+    (4096, 1024), (4097, 1000), (130, 1025), (513, 64), (512, 64), (511, 64), (600, 65), (40003, 3),
+    (32768, 1), (32767, 1), (70001, 1), (2, 5000, 7), (17, 4000, 9), (16, 4000, 9), (3, 300, 300),
+    (0, 3), (5, 0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", PARTED, ids=str)
+def test_rows_in_parts(shape: tuple[int, ...]) -> None:
+    x = RANDOM.normal(size=shape).astype(np.float32) + 1
+    array, axis = mx.array(x), len(shape) - 2
+    wide = x.astype(np.float64)
+    close(mx.sum(array, axis=axis), wide.sum(axis), 2e-6)
+    if x.size:
+        close(mx.mean(array * array, axis=axis) - 1.0, (wide * wide).mean(axis) - 1.0, 2e-6)
+        np.testing.assert_array_equal(np.array(mx.max(array, axis=axis)), x.max(axis))
+        np.testing.assert_array_equal(np.array(mx.argmax(array, axis=axis)), x.argmax(axis))
+    integers = (x * 10).astype(np.int32)
+    np.testing.assert_array_equal(np.array(mx.sum(mx.array(integers), axis=axis)), integers.sum(axis))
+
+
+@pytest.mark.parametrize("shape", [(4097, 100), (30001, 5)], ids=str)
+def test_rows_in_parts_with_other_results(shape: tuple[int, int]) -> None:
+    x = RANDOM.normal(size=shape).astype(np.float32)
+    y = RANDOM.normal(size=shape[1]).astype(np.float32)
+    double, wide = mx.array(x) * mx.array(y), x.astype(np.float64)
+    total, least = mx.sum(double, axis=0), mx.min(double, axis=0)
+    scaled = total * mx.array(y) + least
+    mx.eval(double, total, least, scaled)
+    np.testing.assert_array_equal(np.array(double), x * y)
+    np.testing.assert_array_equal(np.array(least), (x * y).min(0))
+    close(total, (wide * y).sum(0), 1e-4)
+    close(scaled, (wide * y).sum(0) * y + (x * y).min(0), 1e-4)
+    rows = mx.array(x)[1:, 1:]  # which do not lie one after the other
+    close(mx.sum(rows, axis=0), wide[1:, 1:].sum(0), 1e-4)
+    one, other = mx.sum(mx.array(x).T[1:], axis=1), mx.sum(mx.array(x) + mx.array(y), axis=0)
+    close(one, wide.T[1:].sum(1), 1e-4)
+    close(other, (wide + y).sum(0), 1e-4)
+
+
+def test_a_long_sum_of_few_columns_is_as_good_as_one_in_double_precision() -> None:
+    for shape in ((300001, 3), (5000, 200), (65537, 64)):
+        x = (RANDOM.normal(size=shape) + 1000.0).astype(np.float32)
+        close(mx.sum(mx.array(x), axis=0), x.astype(np.float64).sum(0), 2e-7)
+
+
+def test_rows_in_parts_that_overflow_are_infinite() -> None:
+    for shape in ((70000, 3), (4000, 100)):
+        x = np.full(shape, 3e38, np.float32)
+        assert np.array(mx.sum(mx.array(x), axis=0)).tolist() == [np.inf] * shape[1]
+
+
 def test_a_sum_of_columns_that_overflows_is_infinite() -> None:
     x = np.full((40, 3), 3e38, np.float32)
     assert np.array(mx.sum(mx.array(x), axis=0)).tolist() == [np.inf] * 3

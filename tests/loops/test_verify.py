@@ -22,7 +22,7 @@ from tarry.loops.verify import verify_kernel
 
 HEAD = (
     "kernel k(x0: in float32, y0: out float32, u0: update int32, t0: scratch float32[n0],"
-    " status0: status int64, n0: int, c0: scalar float32)\n"
+    " p0: partial float32[4], status0: status int64, n0: int, c0: scalar float32)\n"
 )
 
 
@@ -37,6 +37,10 @@ ACCEPTED = {
         "parallel i0 < n0\n  loop i1 < 3\n    vector i2 < n0\n      v0 = load x0[i2]\n      store y0[i2] = v0"
     ),
     "value as extent": "v0 = size n0\nloop i0 < v0\n  v1 = load x0[i0]",
+    "partial results": (
+        "v0 = scalar c0\nparallel i0 < 4\n  store p0[i0] = v0\nloop i1 < 4\n  v1 = load p0[i1]\n"
+        "  store y0[i1] = v1"
+    ),
     "vector and parallel": "parallel vector i0 < n0\n  v0 = load x0[i0]",
     "load after store": "v0 = scalar c0\nstore y0[0] = v0\nv1 = load y0[0]",
     "carried by a loop": (
@@ -83,6 +87,7 @@ REFUSED = {
     "store to in": (VALUE + "store x0[0] = v0", "a store needs an out, update or scratch buffer, not in x0"),
     "store to status": (LONG + "store status0[0] = v0", "not status status0"),
     "load of out": ("v0 = load y0[0]", "y0 is loaded from before anything is stored to it"),
+    "load of partial": ("loop i0 < n0\n  v0 = load p0[i0]", "p0 is loaded from before"),
     "load of scratch": ("loop i0 < n0\n  v0 = load t0[0]", "t0 is loaded from before"),
     "load of status": ("v0 = load status0[0]", "the status buffer status0 cannot be loaded from"),
     "scratch outside": (VALUE + "store t0[0] = v0\nparallel i0 < 2\n  v1 = neg v0", "outside the parallel"),
@@ -133,7 +138,8 @@ def test_refuses(lines: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        ("kernel k(t0: scratch int8)", "t0 has no extent: kernel k"),
+        ("kernel k(t0: scratch int8)", "the scratch buffer t0 has no extent: kernel k"),
+        ("kernel k(p0: partial int8)", "the partial buffer p0 has no extent: kernel k"),
         ("kernel k(status0: status int32)", "status0 is int32 and not int64"),
     ],
 )

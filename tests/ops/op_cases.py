@@ -9,10 +9,26 @@ from __future__ import annotations
 
 from .op_case import OpCase
 from .op_cases_elementwise import ELEMENTWISE_CASES
+from .op_cases_fast import FAST_CASES
+from .op_cases_linalg import LINALG_CASES
+from .op_cases_ordering import ORDERING_CASES
+from .op_cases_products import PRODUCT_CASES
+from .op_cases_quantized import QUANTIZED_CASES
 from .op_cases_reductions import REDUCTION_CASES
 from .op_cases_shapes import SHAPE_CASES
+from .op_cases_statistics import STATISTICS_CASES
 
-OP_CASES: list[OpCase] = ELEMENTWISE_CASES + SHAPE_CASES + REDUCTION_CASES
+OP_CASES: list[OpCase] = [
+    *ELEMENTWISE_CASES,
+    *SHAPE_CASES,
+    *REDUCTION_CASES,
+    *PRODUCT_CASES,
+    *QUANTIZED_CASES,
+    *ORDERING_CASES,
+    *LINALG_CASES,
+    *FAST_CASES,
+    *STATISTICS_CASES,
+]
 CASES_BY_NAME = {case.name: case for case in OP_CASES}
 
 assert len(CASES_BY_NAME) == len(OP_CASES), "two rows of the op table have the same name"

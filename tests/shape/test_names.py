@@ -1,8 +1,9 @@
 """The public names are those of MLX, with its parameters.
 
-`mlx_names.json` was taken from MLX 0.32: for each module or class the names that Tarry offers so far, with
-their parameters: `_` for one that goes by position only, what follows `*` by keyword only; a list of lists
-for overloads, null where there is nothing to compare.
+`mlx_names.json` was taken from MLX 0.32: for each module or class its names (all of `mlx.core`; of the other
+modules those that Tarry offers so far), with their parameters: `_` for one that goes by position only, what
+follows `*` by keyword only; a list of lists for overloads, null where there is nothing to compare. A name
+that is missing, differs, or is Tarry's own is listed with the reason in docs/beyond-mlx.md.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +26,46 @@ ENTRIES = [(section, name) for section, names in NAMES.items() for name in names
 DTYPES = "bool_ uint8 uint16 uint32 uint64 int8 int16 int32 int64 float16 bfloat16 float32 float64 complex64"
 
 
+# Names of the array namespace that are being written, "*" for all of a section. This list is to become empty.
+COMING: dict[str, set[str]] = {
+    "mlx.core": {
+        "FunctionExporter", "__array_namespace_info__", "__version__", "distributed", "export_function",
+        "exporter", "get_array_buffer_size", "import_function", "load", "save", "save_gguf",
+        "save_safetensors", "savez", "savez_compressed", "set_wired_limit",
+    },
+    "mlx.core.random": {"multivariate_normal"},
+    "mlx.core.array": {"cummax", "cummin", "cumprod", "cumsum", "logcumsumexp"},
+    "mlx.core.FunctionExporter": {"*"},
+    "mlx.core.distributed": {"*"},
+    "mlx.core.distributed.Group": {"*"},
+}  # fmt: skip
+
+
+def listed_names() -> set[str]:
+    """The names in the tables of docs/beyond-mlx.md under "Names"; `x.*` stands for all names of x."""
+    page = (Path(__file__).parents[2] / "docs" / "beyond-mlx.md").read_text(encoding="utf-8")
+    _, _, section = page.partition("\n## Names")
+    rows = re.findall(r"^\| (`[^|]+) \|", section.partition("\n## ")[0], re.MULTILINE)
+    return {name for row in rows for name in re.findall(r"`mx\.([\w.*]+)`", row)}
+
+
+LISTED = listed_names()
+
+
+def is_excused(section: str, name: str) -> bool:
+    """Whether a name may be missing or different."""
+    if {name, "*"} & COMING.get(section, set()):
+        return True
+    full = f"{section}.{name}".removeprefix("mlx.core.")
+    return full in LISTED or full.rpartition(".")[0] + ".*" in LISTED
+
+
 def space_of(section: str) -> Any:
     """The module or class of Tarry for one of MLX."""
-    found: Any = None
-    name = section.replace("mlx", "tarry", 1)
-    for part in name.split(".")[1:]:
-        found = importlib.import_module(f"tarry.{part}") if found is None else getattr(found, part)
+    first, *rest = section.replace("mlx", "tarry", 1).split(".")[1:]
+    found: Any = importlib.import_module(f"tarry.{first}")
+    for part in rest:
+        found = getattr(found, part, None)
     return found
 
 
@@ -46,6 +82,8 @@ def parameters_of(value: Any) -> list[inspect.Parameter] | None:
 
 @pytest.mark.parametrize("section, name", ENTRIES, ids=lambda text: text)
 def test_name_exists(section: str, name: str) -> None:
+    if is_excused(section, name):
+        return
     assert hasattr(space_of(section), name), f"{section} has {name}, Tarry does not"
 
 
@@ -78,7 +116,7 @@ def test_parameters(section: str, name: str) -> None:
     expected = NAMES[section][name]
     value = getattr(space_of(section), name, None)
     found = parameters_of(value)
-    if not expected or found is None:
+    if not expected or found is None or is_excused(section, name):
         return
     overloads = expected if isinstance(expected[0], list) else [expected]
     problems = [mismatch([p for p in overload if p != "self"], found) for overload in overloads]
@@ -91,9 +129,26 @@ def test_dtypes() -> None:
         assert isinstance(getattr(mx, name), mx.Dtype)
 
 
+def test_excuses_are_about_names_of_mlx() -> None:
+    """Names that are coming, and listed differences, exist in MLX or are Tarry's own."""
+    for section, names in COMING.items():
+        unknown = names - set(NAMES[section]) - {"*"}
+        assert not unknown, f"{section} has no {sorted(unknown)}"
+    for name in LISTED:
+        section, _, last = f"mlx.core.{name}".rpartition(".")
+        known = last == "*" or last in NAMES.get(section, {}) or hasattr(space_of(section), last)
+        assert known, f"docs/beyond-mlx.md lists mx.{name}, which nobody has"
+
+
+def test_own_names_are_listed() -> None:
+    """What `mx` offers and MLX does not is listed with its reason."""
+    own = {name for name in mx.__all__ if name not in NAMES["mlx.core"] and not is_excused("mlx.core", name)}
+    assert not own, f"list these in docs/beyond-mlx.md under Names: {sorted(own)}"
+
+
 def test_nothing_private_is_public() -> None:
     """`mx` holds what MLX has, the counters, and nothing that only came in with an import."""
     extra = [name for name in vars(mx) if not name.startswith("_") and inspect.ismodule(getattr(mx, name))]
-    assert set(extra) <= {"random", "linalg", "fft", "fast"}, extra
+    assert set(extra) <= {"random", "linalg", "fft", "fast", "metal", "cuda", "distributed"}, extra
     if hasattr(mx, "__all__"):
         assert all(hasattr(mx, name) for name in mx.__all__)

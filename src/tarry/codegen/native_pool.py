@@ -7,6 +7,10 @@ the owner cannot go on to another loop before that chunk is counted in DONE, so 
 ticket. The owner takes chunks too, then waits until DONE reaches the number of chunks. Which thread takes a
 chunk never shows in a result, because the work is cut by its size alone.
 
+Which chunk it is that a claim gives follows from the ranges: each thread has a contiguous part of the chunks,
+the same one in every loop of as many chunks, and takes from the others' parts when its own is used up. So a
+thread finds in its caches what it had before, and cores whose last-level caches are separate share them out.
+
 Idle workers spin for SPIN_TICKS, then sleep: on Linux on the generation word (futex), so that a ticket
 published between the last look and the sleep ends the sleep at once; elsewhere in short naps that grow
 longer.
@@ -17,22 +21,25 @@ serially.
 
 from __future__ import annotations
 
-from tarry.runtime.threads import POOL_LAYOUT
+from tarry.runtime.threads import MOST_RANGES, POOL_LAYOUT, RANGE_BYTES
 
 NATIVE_POOL_SYMBOLS = ("worker_main", "parallel_for", "run_plan", "stop_workers", "ticks")
 
 _FUTEX_SYSCALL = {"x86": 202, "aarch64": 98}
 
 _TAKE = """
-; Run chunks of the published loop until none are left.
-define private void @take_chunks(ptr %pool) {
+; Run chunks of the published loop until none are left, those of range `place` first.
+define private void @take_chunks(ptr %pool, i64 %place) {
 entry:
+  %ranges = getelementptr i8, ptr %pool, i64 $FIRST_RANGE
+  %used_field = getelementptr i8, ptr %pool, i64 $USED_RANGES
   %function_field = getelementptr i8, ptr %pool, i64 $FUNCTION
   %arguments_field = getelementptr i8, ptr %pool, i64 $ARGUMENTS
   %chunks_field = getelementptr i8, ptr %pool, i64 $CHUNKS
   %done_field = getelementptr i8, ptr %pool, i64 $DONE
   br label %look
 look:
+  %place_now = phi i64 [%place, %entry], [%place_now, %again], [%here, %work]
   %ticket = load atomic i64, ptr %pool acquire, align 8
   %left = and i64 %ticket, 4294967295
   %none = icmp eq i64 %left, 0
@@ -41,15 +48,30 @@ claim:
   %lowered = sub i64 %ticket, 1
   %exchange = cmpxchg ptr %pool, i64 %ticket, i64 %lowered acq_rel acquire
   %claimed = extractvalue {i64, i1} %exchange, 1
-  br i1 %claimed, label %work, label %again
+  br i1 %claimed, label %search, label %again
 again:
   call void @pause()
   br label %look
+search:
+  ; There are as many chunks in the ranges as claims, so the search ends.
+  %here = phi i64 [%place_now, %claim], [%other, %onward]
+  %range_offset = mul i64 %here, $RANGE_BYTES
+  %range = getelementptr i8, ptr %ranges, i64 %range_offset
+  %end_field = getelementptr i8, ptr %range, i64 8
+  %chunk = atomicrmw add ptr %range, i64 1 monotonic
+  %end = load i64, ptr %end_field
+  %found = icmp slt i64 %chunk, %end
+  br i1 %found, label %work, label %onward
+onward:
+  %following = add i64 %here, 1
+  %used = load i64, ptr %used_field
+  %past = icmp sge i64 %following, %used
+  %other = select i1 %past, i64 0, i64 %following
+  br label %search
 work:
   %chunks = load i64, ptr %chunks_field
   %function = load ptr, ptr %function_field
   %arguments = load ptr, ptr %arguments_field
-  %chunk = sub i64 %chunks, %left
   call void %function(ptr %arguments, i64 %chunk, i64 %chunks)
   %before = atomicrmw add ptr %done_field, i64 1 release
   br label %look
@@ -65,6 +87,9 @@ entry:
   %stop_field = getelementptr i8, ptr %pool, i64 $STOP
   %spin_field = getelementptr i8, ptr %pool, i64 $SPIN_TICKS
   %sleepers_field = getelementptr i8, ptr %pool, i64 $SLEEPERS
+  %joined_field = getelementptr i8, ptr %pool, i64 $JOINED
+  %joined = atomicrmw add ptr %joined_field, i32 1 monotonic
+  %number = zext i32 %joined to i64
   br label %awake
 awake:
   %naps = phi i32 [0, %entry], [0, %work], [%more_naps, %sleep]
@@ -76,7 +101,13 @@ look:
   %none = icmp eq i64 %left, 0
   br i1 %none, label %idle, label %work
 work:
-  call void @take_chunks(ptr %pool)
+  ; Range 0 is the owner's.
+  %used_field = getelementptr i8, ptr %pool, i64 $USED_RANGES
+  %used = load i64, ptr %used_field
+  %wanted = add i64 %number, 1
+  %within = icmp slt i64 %wanted, %used
+  %place = select i1 %within, i64 %wanted, i64 0
+  call void @take_chunks(ptr %pool, i64 %place)
   br label %awake
 idle:
   %stop = load atomic i32, ptr %stop_field acquire, align 4
@@ -112,6 +143,39 @@ define void @stop_workers(ptr %pool) {
 """
 
 _PARALLEL = """
+; Share the chunks of a loop out among the ranges of the threads.
+define private void @set_ranges(ptr %pool, i32 %workers, i64 %chunks) {
+entry:
+  %ranges = getelementptr i8, ptr %pool, i64 $FIRST_RANGE
+  %used_field = getelementptr i8, ptr %pool, i64 $USED_RANGES
+  %threads = add i32 %workers, 1
+  %crowd = icmp sgt i32 %threads, $MOST_RANGES
+  %few = select i1 %crowd, i32 $MOST_RANGES, i32 %threads
+  %used = zext i32 %few to i64
+  store i64 %used, ptr %used_field
+  %each = udiv i64 %chunks, %used
+  %whole = mul i64 %each, %used
+  %rest = sub i64 %chunks, %whole
+  br label %loop
+loop:
+  %number = phi i64 [0, %entry], [%next, %loop]
+  %start = phi i64 [0, %entry], [%end, %loop]
+  %longer = icmp slt i64 %number, %rest
+  %one_more = zext i1 %longer to i64
+  %count = add i64 %each, %one_more
+  %end = add i64 %start, %count
+  %offset = mul i64 %number, $RANGE_BYTES
+  %range = getelementptr i8, ptr %ranges, i64 %offset
+  %end_field = getelementptr i8, ptr %range, i64 8
+  store atomic i64 %start, ptr %range monotonic, align 8
+  store i64 %end, ptr %end_field
+  %next = add i64 %number, 1
+  %more = icmp slt i64 %next, %used
+  br i1 %more, label %loop, label %out
+out:
+  ret void
+}
+
 ; Run function(arguments, chunk, chunks) for every chunk; returns when all are done.
 define void @parallel_for(ptr %pool, ptr %function, ptr %arguments, i64 %chunks) {
 entry:
@@ -135,6 +199,7 @@ publish:
   store ptr %arguments, ptr %arguments_field
   store i64 %chunks, ptr %chunks_field
   store atomic i64 0, ptr %done_field monotonic, align 8
+  call void @set_ranges(ptr %pool, i32 %workers, i64 %chunks)
   ; stop_workers may add to the generation at any time, so the ticket is changed by addition: its low half is
   ; 0.
   %step = add i64 %chunks, 4294967296
@@ -147,7 +212,7 @@ wake_some:
   call void @wake(ptr %pool, i64 %helpers)
   br label %take
 take:
-  call void @take_chunks(ptr %pool)
+  call void @take_chunks(ptr %pool, i64 0)
   %pauses_allowed = load volatile i32, ptr %pauses_field
   br label %wait
 wait:
@@ -365,7 +430,12 @@ def native_pool_text(triple: str) -> str:
     else:
         waiting = _NAP
     text = _PAUSE[architecture] + _TICKS[architecture] + waiting + _TAKE + _WORKER + _PARALLEL + _PLAN
-    fields = {**POOL_LAYOUT, "FUTEX": _FUTEX_SYSCALL.get(architecture, 0)}
+    fields = {
+        **POOL_LAYOUT,
+        "FUTEX": _FUTEX_SYSCALL.get(architecture, 0),
+        "RANGE_BYTES": RANGE_BYTES,
+        "MOST_RANGES": MOST_RANGES,
+    }
     # No name is the beginning of another, so the order does not matter.
     for name, value in fields.items():
         text = text.replace(f"${name}", str(value))

@@ -57,6 +57,13 @@ class Emission:
         self.bindings.append(ScratchBinding(dtype, extent))
         return param
 
+    def partial(self, dtype: Dtype, extent: Poly) -> BufferParam:
+        """Memory for results of parts of the work."""
+        size = self.coefficient("partial", extent)
+        param = self.builder.buffer(dtype, "partial", size)
+        self.bindings.append(ScratchBinding(dtype, extent, shared=True))
+        return param
+
     def status(self) -> BufferParam:
         if self._status is None:
             self._status = self.builder.buffer(int64, "status")

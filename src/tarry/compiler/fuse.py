@@ -20,6 +20,7 @@ from tarry.compiler.recompute import worth_storing
 from tarry.graph.primitive import Primitive
 from tarry.loops.builder import Builder
 from tarry.loops.ir import Instr
+from tarry.ops.calls import Call
 from tarry.ops.elementwise import Constant, Elementwise
 from tarry.ops.generators import Iota
 from tarry.ops.indexed import Gather, Scatter
@@ -134,7 +135,7 @@ def _store_required(fusion: Fusion) -> None:
             continue
         if value.reduction or is_barrier(primitive):
             stored.add(value)
-        if isinstance(primitive, Matmul):
+        if isinstance(primitive, (Matmul, Call)):
             for source in value.inputs:
                 _store_under(source, stored)
         elif isinstance(primitive, (Scatter, SliceUpdate)) and not value.inputs[0].leaf:
@@ -223,8 +224,11 @@ def _group(fusion: Fusion) -> None:
     fusion.groups = []
     group_of: dict[Value, Group] = {}
     readers: dict[Value, list[Group]] = {}
+    calls: dict[tuple[int, tuple[Value, ...]], Group] = {}
     order = [value for value in fusion.graph.values if value in fusion.stored]
     for value in order:
+        if isinstance(value.primitive, Call) and _join_call(value, value.primitive, calls, group_of):
+            continue
         candidates = _candidates(value, fusion, group_of, readers)
         home: Group | None = None
         alone = _group_alone(value, fusion)
@@ -237,11 +241,29 @@ def _group(fusion: Fusion) -> None:
             home.attach(len(fusion.groups), group_of)
             fusion.groups.append(home)
         group_of[value] = home
+        if isinstance(value.primitive, Call):
+            home.results = [value]
+            calls[value.primitive.call, value.inputs] = home
         for source in home.external:
             groups = readers.setdefault(source, [])
             if home not in groups:
                 groups.append(home)
     fusion.groups = hasten_results(_ordered(fusion.groups))
+
+
+def _join_call(
+    value: Value,
+    primitive: Call,
+    calls: dict[tuple[int, tuple[Value, ...]], Group],
+    group_of: dict[Value, Group],
+) -> bool:
+    """Whether the value is another result of a call that has its group; then it is in it."""
+    group = calls.get((primitive.call, value.inputs))
+    if group is None:
+        return False
+    group.results.append(value)
+    group_of[value] = group
+    return True
 
 
 def _candidates(

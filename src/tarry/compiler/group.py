@@ -11,7 +11,8 @@ full values, and between passes row values are computed from finished reductions
   final   computed from totals after the loops
 
 A matrix product is a group, too: its members are the product and elementwise values computed from it at the
-same position, its epilogue. Scatters and slice updates are groups of one value.
+same position, its epilogue. Scatters and slice updates are groups of one value, and the results of one call
+of a host function are a group.
 """
 
 from __future__ import annotations
@@ -27,8 +28,11 @@ from tarry.compiler.access import (
 from tarry.compiler.program import SymbolicShape, Value
 from tarry.compiler.trace import Instance, Trace, reached_from
 from tarry.loops.poly import ONE, Poly
+from tarry.ops.calls import Call
+from tarry.ops.generators import Iota
 from tarry.ops.indexed import Scatter
 from tarry.ops.products import Matmul
+from tarry.ops.scans import Scan
 from tarry.ops.slices import SliceUpdate
 from tarry.ops.structure import Reduction
 
@@ -91,11 +95,14 @@ class Group:
         # A product takes elementwise work on its result in, as its epilogue; other barriers take nothing.
         self.alone = self.barrier and not (isinstance(primitive, Matmul) and value.shape[-1] != ONE)
         self.value = value
+        # Of a call: those that the program uses.
+        self.results: list[Value] = [value] if isinstance(primitive, Call) else []
         shape = _loop_shape(value)
         self.space: tuple[Poly, ...] = tuple([extent for extent in shape if extent != ONE])
         self.trace = Trace(stored, dict(enumerate(self.space)), pulled.setdefault(self.space, {}))
         if self.barrier:
             self._trace_barrier(value)
+            _require_places(self.trace)
             return
         if isinstance(primitive, Reduction) and value.reduction:
             axes = _axes_of_dimensions(shape)
@@ -105,6 +112,7 @@ class Group:
         placement = self._place(value)
         assert placement is not None
         sink = self.trace.add(placement.source, placement.sink, placement.source is value)
+        _require_places(self.trace)
         stage = self._stage(placement, self.trace.instances)
         assert stage is not None
         self._admit(value, placement, sink, stage, self.trace.instances)
@@ -301,6 +309,17 @@ class Group:
             read = _read(self.trace.instances)
             self.external.extend([source for source in read if source not in self.external])
             return
+        if isinstance(primitive, Call):
+            for source in value.inputs:
+                found = strided_view(source, self.stored)
+                assert isinstance(found, StridedView)
+                self.external.append(found.base)
+            return
+        if isinstance(primitive, Scan):
+            for source in value.inputs:
+                self.trace.add(source, position)
+            self.external.extend(_read(self.trace.instances))
+            return
         raise AssertionError(f"[group] no kernel for {value!r}")
 
     def __str__(self) -> str:
@@ -311,8 +330,18 @@ class Group:
         return f"[{space}] {listed}"
 
 
+def _require_places(trace: Trace) -> None:
+    """Unreachable where a range is needed at a place that is only known across several dimensions.
+
+    What was reshaped is stored then, and the range computed where its own dimensions are loops.
+    """
+    for instance in trace.instances:
+        if isinstance(instance.value.primitive, Iota) and not instance.loaded and instance.site.joined:
+            raise Unreachable(instance.value if instance.origin is None else instance.origin)
+
+
 def _barrier(value: Value) -> bool:
-    return isinstance(value.primitive, (Matmul, Scatter, SliceUpdate))
+    return isinstance(value.primitive, (Matmul, Scatter, SliceUpdate, Call, Scan))
 
 
 def _loop_shape(value: Value) -> SymbolicShape:

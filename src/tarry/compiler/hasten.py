@@ -1,7 +1,7 @@
 """Results as early as possible: what they are made of is needed no longer, and is still in cache.
 
-The gradient of a weight depends on the layer's input and its output's gradient, and nothing waits for it. Left
-where the program asks for it, at the end, it would keep both alive until then.
+The gradient of a weight depends on the layer's input and its output's gradient, and nothing waits for it.
+Left where the program asks for it, at the end, it would keep both alive until then.
 """
 
 from __future__ import annotations

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from tarry.compiler.access import Position
 from tarry.compiler.emission import Emission
 from tarry.compiler.group import Group
-from tarry.compiler.lower_columns import open_strips
 from tarry.compiler.lowered import LoweredKernel, Work
 from tarry.compiler.program import Value
+from tarry.compiler.strips import open_strips
 from tarry.loops.builder import linear
 from tarry.loops.ir import Coefficient, Instr, Linear, Loop, LoopVar
 from tarry.loops.poly import NOWHERE, ONE, Affine, product

@@ -44,16 +44,17 @@ class ScalarBinding:
 
 
 class ScratchBinding:
-    """Memory for `extent` elements for each chunk."""
+    """Memory for `extent` elements for each chunk, or `shared` by all chunks."""
 
-    __slots__ = ("dtype", "extent")
+    __slots__ = ("dtype", "extent", "shared")
 
-    def __init__(self, dtype: Dtype, extent: Poly) -> None:
+    def __init__(self, dtype: Dtype, extent: Poly, shared: bool = False) -> None:
         self.dtype = dtype
         self.extent = extent
+        self.shared = shared
 
     def __repr__(self) -> str:
-        return f"scratch {self.extent}"
+        return f"{'partial' if self.shared else 'scratch'} {self.extent}"
 
 
 class StatusBinding:
@@ -100,15 +101,31 @@ Binding = (
 )
 
 
+class Parts:
+    """How the reduced `rows` of a strip of columns are cut into parts (schedule.part_height).
+
+    There are `more` times as many rows, in inner loops. With `folds`, few columns become more.
+    """
+
+    __slots__ = ("folds", "more", "rows", "step")
+
+    def __init__(self, rows: Poly, more: Poly, step: int, folds: bool) -> None:
+        self.rows = rows
+        self.more = more
+        self.step = step
+        self.folds = folds
+
+
 class Work:
     """How much a kernel does: iterations of its parallel loop and the cost of each.
 
     `vector` says that the parallel loop is the vector loop, too. `blocks` are the extents, among those in
-    `inner`, that the parallel loop runs through in blocks of some size; of `strip_width` where it is 0. The
-    number of chunks follows from these, that is from sizes alone.
+    `inner`, that the parallel loop runs through in blocks of some size; of `strip_width` where it is 0.
+    `parts` is what cuts the reduced axes into parts, if they are. The number of chunks follows from these,
+    that is from sizes alone.
     """
 
-    __slots__ = ("blocks", "cost", "extent", "inner", "vector")
+    __slots__ = ("blocks", "cost", "extent", "inner", "parts", "vector")
 
     def __init__(
         self,
@@ -117,9 +134,11 @@ class Work:
         cost: int,
         vector: bool,
         blocks: tuple[tuple[Poly, int], ...] = (),
+        parts: Parts | None = None,
     ) -> None:
         self.extent = extent
         self.blocks = blocks
+        self.parts = parts
         self.inner = inner
         self.cost = cost
         self.vector = vector

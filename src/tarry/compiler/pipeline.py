@@ -14,6 +14,8 @@ from tarry.compiler.fuse import Fusion, fuse
 from tarry.compiler.group import Group
 from tarry.compiler.inplace import Takeovers, add_takeovers
 from tarry.compiler.lower import lower_group
+from tarry.compiler.lower_call import LoweredCall, lower_call
+from tarry.compiler.lower_scan import lower_scan
 from tarry.compiler.lower_update import lower_update
 from tarry.compiler.lowered import LoweredProduct, LoweredStep
 from tarry.compiler.product_epilogue import epilogue_home, lower_product
@@ -21,8 +23,10 @@ from tarry.compiler.program import Program, Value, ValueGraph, symbolic_values
 from tarry.compiler.simplify import simplify
 from tarry.compiler.turn_products import turn_products
 from tarry.loops.text import print_kernel
+from tarry.ops.calls import Call
 from tarry.ops.indexed import Scatter
 from tarry.ops.products import Matmul
+from tarry.ops.scans import Scan
 from tarry.ops.slices import SliceUpdate
 
 T = TypeVar("T")
@@ -40,7 +44,7 @@ class Compiled:
 
     def __init__(
         self,
-        steps: list[LoweredStep],
+        steps: list[LoweredStep | LoweredCall],
         stored: list[Value],
         takeovers: Takeovers,
         outputs: list[Value | StridedView],
@@ -54,8 +58,10 @@ class Compiled:
         return "\n".join(print_step(number, step) for number, step in enumerate(self.steps))
 
 
-def print_step(number: int, step: LoweredStep) -> str:
+def print_step(number: int, step: LoweredStep | LoweredCall) -> str:
     """The nest of a step, with what its parameters are bound to."""
+    if isinstance(step, LoweredCall):
+        return f"# step {number}: {step!r}\n"
     if isinstance(step, LoweredProduct):
         head = f"# step {number}: {step.value!r}\n"
         return head if step.epilogue is None else head + print_step(number, step.epilogue)
@@ -100,7 +106,8 @@ def lower(fusion: Fusion) -> Compiled:
         if not group.barrier:
             stored.extend(value for value in group.members if value in live)
             continue
-        stored += [group.value, *members]
+        results = [value for value in group.results if value in live]
+        stored += results or [group.value, *members]
         home = epilogue_home(group, live)
         if home is not None:
             takeovers.settled[home] = group.value
@@ -114,9 +121,13 @@ def lower(fusion: Fusion) -> Compiled:
     return Compiled(steps, stored, takeovers, outputs)
 
 
-def _lower_group(name: str, group: Group, live: set[Value], heirs: set[Value]) -> LoweredStep:
+def _lower_group(name: str, group: Group, live: set[Value], heirs: set[Value]) -> LoweredStep | LoweredCall:
     if isinstance(group.value.primitive, Matmul) and group.barrier:
         return lower_product(name, group, live)
+    if isinstance(group.value.primitive, Call):
+        return lower_call(group, live)
+    if isinstance(group.value.primitive, Scan):
+        return lower_scan(name, group)
     if group.barrier:
         return lower_update(name, group)
     return lower_group(name, group, live, heirs)

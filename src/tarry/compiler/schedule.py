@@ -23,6 +23,12 @@ BLOCK_ROWS = 8
 LEAST_STRIP = 64
 MOST_STRIP = 1024
 STRIPS = 2
+# Where rows can be reduced in parts, there are about PARTS pieces of work, each of PART_ELEMENTS at least.
+PARTS = 16
+PART_ELEMENTS = 1 << 15
+# Rows of few columns are taken side by side, as many as make a row of FOLDED_STRIP.
+MOST_FOLDED = 64
+FOLDED_STRIP = 256
 # One cache line of the transposed operand, by a few lines of the others.
 TILE_ROWS = 16
 TILE_COLUMNS = 64
@@ -31,6 +37,25 @@ TILE_COLUMNS = 64
 def strip_width(columns: int) -> int:
     """How many columns are reduced together (`lower_columns` computes the same in the kernel)."""
     return max(LEAST_STRIP, min(MOST_STRIP, columns // STRIPS & -LEAST_STRIP))
+
+
+def wide_strip(columns: int) -> int:
+    """The width of a strip whose rows are cut into parts: as wide as totals in L1 allow."""
+    return max(LEAST_STRIP, min(MOST_STRIP, -(-columns // LEAST_STRIP) * LEAST_STRIP))
+
+
+def part_height(rows: int, step: int, units: int, elements: int) -> int:
+    """How many rows make a part, a multiple of `step`; there are `units` of `elements` before cutting."""
+    wanted = max(1, min(PARTS // max(1, units), elements // PART_ELEMENTS))
+    each = (rows + wanted - 1) // wanted
+    return max(step, -(-each // step) * step)
+
+
+def fold_count(rows: int, columns: int, others: int) -> int:
+    """How many rows that lie one after the other in memory are taken as one."""
+    if columns > MOST_FOLDED or others > PARTS or rows * columns < PART_ELEMENTS:
+        return 1
+    return FOLDED_STRIP // max(1, columns)
 
 
 class LoopAxis:

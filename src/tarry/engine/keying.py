@@ -13,12 +13,13 @@ from tarry.base.shapes import Shape
 from tarry.compiler.program import Program, stride_class
 from tarry.graph.node import Node
 from tarry.graph.primitive import Scalar
+from tarry.graph.references import OWN_IN_LOOP, OWN_OF_ATTRIBUTE
 from tarry.graph.subgraph import Expanded, Invocation
 from tarry.ops.elementwise import Constant
 
-# References to a node that the walk itself holds while it asks for the count: the list of nodes, the
-# dictionary of numbers, the loop variable and the argument of getrefcount.
-_OWN_REFERENCES = 4
+# References to a node that the walk itself holds while it asks for the count: the list of nodes and the
+# dictionary of numbers besides those of the loop.
+_OWN_REFERENCES = 2 + OWN_IN_LOOP
 # A node with more inputs has all of them visited before it is looked at again.
 FEW_INPUTS = 8
 
@@ -214,15 +215,15 @@ def is_free(recorded: Recorded, number: int, others: int = 0) -> bool:
     """
     count = sys.getrefcount
     leaf = recorded.leaves[number]
-    # The list of leaves, the local name and the argument.
-    if not recorded.leaf_uses or count(leaf) > 3 + others + recorded.leaf_uses[number]:
+    # The list of leaves.
+    if not recorded.leaf_uses or count(leaf) > 1 + OWN_IN_LOOP + others + recorded.leaf_uses[number]:
         return False
     storage = leaf.storage
     assert storage is not None
     buffer = storage.buffer
     dense = storage.contiguous and storage.offset == 0 and buffer.owned
-    # The leaf's attribute or the storage's, the local name, and the argument.
-    return dense and count(storage) <= 3 and count(buffer) <= 3
+    # The leaf's attribute, and the storage's.
+    return dense and count(storage) <= 1 + OWN_OF_ATTRIBUTE and count(buffer) <= 1 + OWN_OF_ATTRIBUTE
 
 
 def _add_leaf(leaf: Node, recorded: Recorded, parts: list[int], shapes: dict[Shape, list[int]]) -> None:

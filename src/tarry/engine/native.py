@@ -147,3 +147,38 @@ def _compile_product(spec: GemmSpec, prefix: str) -> LoadedModule:
         return Module(emit_gemm(spec, Target.host(), prefix), symbols)
 
     return make_or_load(f"matrix products {prefix}", make, symbols, background=True)
+
+
+class NativeSort:
+    """A compiled sort of rows of one dtype, into values or into places."""
+
+    __slots__ = ("_dtype", "_module", "_places", "name")
+
+    def __init__(self, dtype: str, places: bool, name: str, module: LoadedModule) -> None:
+        self._dtype = dtype
+        self._places = places
+        self.name = name
+        self._module = module
+
+    @property
+    def function(self) -> int:
+        """The address of the kernel; waits for its code."""
+        return self._module.addresses[self.name]
+
+    def scratch_bytes(self, length: int) -> int:
+        """The memory a chunk needs for rows of this length."""
+        from tarry.codegen.sort import scratch_bytes
+
+        return scratch_bytes(self._dtype, self._places, length)
+
+
+def native_sort(dtype: str, places: bool) -> NativeSort:
+    """The code that sorts rows of a dtype."""
+    name = f"sort_{dtype}_{'places' if places else 'values'}"
+
+    def make() -> Module:
+        from tarry.codegen.sort import write_sort
+
+        return Module(write_sort(dtype, places, Target.host(), name), [name])
+
+    return NativeSort(dtype, places, name, make_or_load(name, make, background=True))

@@ -16,6 +16,7 @@ import numpy as np
 from tarry.base.settings import settings
 from tarry.compiler.access import StridedView
 from tarry.compiler.fuse import Copy
+from tarry.compiler.lower_call import LoweredCall
 from tarry.compiler.lowered import (
     BufferBinding,
     CheckBinding,
@@ -30,8 +31,10 @@ from tarry.compiler.pipeline import Compiled, compile_program
 from tarry.compiler.program import Value as ProgramValue
 from tarry.engine.binding import Binder, Temporary
 from tarry.engine.chunks import chunk_count
+from tarry.engine.host_calls import CallFailure, HostCall
 from tarry.engine.keying import Recorded, is_free
 from tarry.engine.native import NativeKernel, native_kernel, thread_pool
+from tarry.engine.native_calls import SortCall
 from tarry.engine.products import Product, operand
 from tarry.engine.scalars import ScalarSlots
 from tarry.engine.stepwise import run_stepwise
@@ -123,6 +126,12 @@ class Plan:
             for number, step in enumerate(self.compiled.steps)
             if isinstance(step, LoweredProduct)
         }
+        self._sorts: dict[int, SortCall] = {}
+        self._calls = {
+            number: self._call_step(number, step)
+            for number, step in enumerate(self.compiled.steps)
+            if isinstance(step, LoweredCall)
+        }
         self._scalars.freeze()
         self._tables: dict[tuple[str, ...], StepTable] = {}
         self.bindings: dict[tuple[int, ...], Bound] = {}
@@ -130,6 +139,12 @@ class Plan:
             elapsed = 1e3 * (time.perf_counter() - started)
             count = len(self.compiled.steps)
             print(f"[plan] built in {elapsed:.1f} ms: {count} steps", file=sys.stderr)
+
+    def _call_step(self, number: int, step: LoweredCall) -> KernelStep | HostStep:
+        if not step.call.routine:
+            return HostCall(step).step(self.pointer, self._poly_value)
+        self._sorts[number] = SortCall(self, number, step)
+        return self._sorts[number].step
 
     # layout: which buffer every stored value is in
 
@@ -180,6 +195,9 @@ class Plan:
     def _written(self) -> dict[ProgramValue, int]:
         written: dict[ProgramValue, int] = {}
         for number, step in enumerate(self.compiled.steps):
+            if isinstance(step, LoweredCall):
+                written.update((value, number) for value in step.results)
+                continue
             if isinstance(step, LoweredProduct):
                 written[step.value] = number
             kernel = step.epilogue if isinstance(step, LoweredProduct) else step
@@ -192,7 +210,10 @@ class Plan:
 
     def _note_uses(self) -> None:
         for number, step in enumerate(self.compiled.steps):
-            if isinstance(step, LoweredProduct):
+            kernel: LoweredKernel | None = None
+            if isinstance(step, LoweredCall):
+                used = [*step.results, *[view.base for view in step.operands]]
+            elif isinstance(step, LoweredProduct):
                 used = [step.value, *(operand(step, k, set(self._places)).base for k in (0, 1))]
                 kernel = step.epilogue
             else:
@@ -297,8 +318,10 @@ class Plan:
             if isinstance(step, LoweredKernel):
                 binder.chunks[number] = chunk_count(step.work, arguments)
                 binder.values[self._chunk_values[number]] = binder.chunks[number]
-            else:
+            elif isinstance(step, LoweredProduct):
                 variants.append(self._products[number].bind(binder))
+        for sort in self._sorts.values():
+            sort.bind(binder)
         arena = self._place_temporaries(binder)
         for product in self._products.values():
             product.place(binder)
@@ -344,6 +367,9 @@ class Plan:
             if isinstance(step, LoweredProduct):
                 steps.extend(self._products[number].steps(binder))
                 continue
+            if isinstance(step, LoweredCall):
+                steps.append(self._calls[number])
+                continue
             kernel = self.kernels[number]
             assert kernel is not None
             chunks = Value(self._chunk_values[number])
@@ -387,9 +413,11 @@ class Plan:
             self._run_table(recorded, bound, addresses, values)
             if status is not None:
                 self._raise_failures(status, recorded.nodes)
-        except BaseException:
+        except BaseException as problem:
             for node in given_up:
                 node.storage = None  # perhaps overwritten: what depends on it has no value any more
+            if isinstance(problem, CallFailure):
+                raise self._host_error(problem, recorded.nodes) from None
             raise
         counters.bytes_copied += bound.copied_bytes
         self._hand_out(recorded, bound, buffers)
@@ -400,7 +428,7 @@ class Plan:
             return
         run_stepwise(
             bound.table,
-            self.compiled.steps,
+            [step for step in self.compiled.steps if not isinstance(step, LoweredCall)],
             thread_pool(),
             np.array(addresses, np.int64),
             values,
@@ -448,12 +476,19 @@ class Plan:
         if not flag:
             return
         value = self.checks[slot]
-        call = call_of(self._origins[value.node], nodes)
-        name = call.name if call is not None else "index"
-        where = f" (recorded at {call.where})" if call is not None else ""
+        name, where = self._user_call(value, nodes, "index")
         raise IndexError(
             f"[{name}] Index {index} is out of range for an axis of {extent} elements{where}."
         )
+
+    def _host_error(self, failure: CallFailure, nodes: list[Node]) -> RuntimeError:
+        name, where = self._user_call(failure.value, nodes, "eval")
+        return RuntimeError(f"[{name}] {failure.message}{where}.")
+
+    def _user_call(self, value: ProgramValue, nodes: list[Node], otherwise: str) -> tuple[str, str]:
+        """What the user called, and where, in the words of an error message."""
+        call = call_of(self._origins[value.node], nodes)
+        return (otherwise, "") if call is None else (call.name, f" (recorded at {call.where})")
 
     def __str__(self) -> str:
         return str(self.compiled)
@@ -485,7 +520,8 @@ def _bytes_of(value: ProgramValue) -> Callable[[Binder], int]:
 
 def _scratch_bytes(step: int, binding: ScratchBinding) -> Callable[[Binder], int]:
     def size(binder: Binder) -> int:
-        return binder.chunks[step] * binding.extent.evaluate(binder.arguments) * binding.dtype.size
+        copies = 1 if binding.shared else binder.chunks[step]
+        return copies * binding.extent.evaluate(binder.arguments) * binding.dtype.size
 
     return size
 

@@ -17,14 +17,15 @@ from tarry.engine.keying import Recorded, record
 from tarry.engine.plans import Plan
 from tarry.graph.node import Node
 from tarry.graph.primitive import Primitive
+from tarry.graph.references import OWN_IN_LOOP
 from tarry.graph.subgraph import Invocation
 from tarry.graph.walk import unevaluated
 from tarry.runtime.counters import counters
 
 # The layouts of inputs (strides) a template keeps plans for.
 MOST_LAYOUTS = 16
-# References to a node while `_captured` looks at it: the list, the loop variable, getrefcount's argument.
-_OWN_REFERENCES = 3
+# References to a node while `_captured` looks at it: the list besides those of the loop.
+_OWN_REFERENCES = 1 + OWN_IN_LOOP
 
 Layout = tuple[Shape | None, ...]
 

@@ -33,6 +33,9 @@ from tarry.loops.ir import (
 )
 from tarry.loops.operations import PURE
 
+# Of the names of buffers, by their modes.
+_PREFIXES = {"in": "x", "out": "y", "update": "u", "scratch": "t", "partial": "p", "status": "status"}
+
 
 class _Block:
     __slots__ = ("depth", "known", "parent", "statements")
@@ -58,7 +61,7 @@ class Builder:
     # parameters
 
     def buffer(self, dtype: Dtype, mode: str, extent: Coefficient | None = None) -> BufferParam:
-        prefix = {"in": "x", "out": "y", "update": "u", "scratch": "t", "status": "status"}[mode]
+        prefix = _PREFIXES[mode]
         param = BufferParam(self._fresh(prefix), dtype, mode, extent)
         self.params.append(param)
         return param

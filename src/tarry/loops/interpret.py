@@ -329,7 +329,7 @@ class _Machine:
         for param in kernel.params:
             if param.name in arguments:
                 self._bind(param, arguments[param.name])
-            elif isinstance(param, BufferParam) and param.mode == "scratch" and param.extent is not None:
+            elif isinstance(param, BufferParam) and param.extent is not None:
                 scratch.append((param, param.extent))
             else:
                 raise ValueError(f"[run_kernel] the argument {param.name} of {kernel.name} is missing.")

@@ -24,10 +24,13 @@ from tarry.base.dtypes import Dtype
 
 
 class BufferParam:
-    """A flat array; `mode` is in, out (written by the kernel), update (read and written), scratch or status.
+    """A flat array; `mode` is in, out (written by the kernel), update (read and written), scratch, partial or
+    status.
 
     A scratch buffer holds values between the passes over one row; every chunk of the parallel loop has its
-    own, of `extent` elements. The status buffer is four int64: flag, slot, index, extent of a failed Check.
+    own, of `extent` elements. A partial buffer has `extent` elements for all chunks: iterations leave results
+    of parts of the work there, each in its place, and what follows the parallel loop combines them. The
+    status buffer is four int64: flag, slot, index, extent of a failed Check.
     """
 
     __slots__ = ("dtype", "extent", "mode", "name")

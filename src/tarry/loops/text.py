@@ -45,8 +45,8 @@ from tarry.loops.ir import (
 )
 from tarry.loops.operations import PURE
 
-MODES = ("in", "out", "update", "scratch", "status")
-_PREFIXES = {"in": "x", "out": "y", "update": "u", "scratch": "t", "status": "status"}
+MODES = ("in", "out", "update", "scratch", "partial", "status")
+_PREFIXES = {"in": "x", "out": "y", "update": "u", "scratch": "t", "partial": "p", "status": "status"}
 
 Named = Param | LoopVar | Instr | Accumulator
 

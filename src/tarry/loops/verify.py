@@ -90,8 +90,8 @@ class _Verifier:
                 continue
             if param.mode not in MODES:
                 self._fail(f"{param.mode!r} of {param.name} is not one of {', '.join(MODES)}")
-            if param.mode == "scratch" and param.extent is None:
-                self._fail(f"the scratch buffer {param.name} has no extent")
+            if param.mode in ("scratch", "partial") and param.extent is None:
+                self._fail(f"the {param.mode} buffer {param.name} has no extent")
             if param.mode == "status" and param.dtype is not int64:
                 self._fail(f"the status buffer {param.name} is {param.dtype.name} and not int64")
             if param.extent is not None:
@@ -191,7 +191,7 @@ class _Verifier:
     def _check_store(self, store: Store) -> None:
         self._check_access(store.access)
         buffer = store.access.buffer
-        if buffer.mode not in ("out", "update", "scratch"):
+        if buffer.mode not in ("out", "update", "scratch", "partial"):
             self._fail(f"a store needs an out, update or scratch buffer, not {buffer.mode} {buffer.name}")
         half = buffer.dtype is complex64 and store.value.dtype is float32
         self._check_value("stored value", store.value, float32 if half else buffer.dtype)
@@ -313,7 +313,7 @@ class _Verifier:
         buffer = access.buffer
         if buffer.mode == "status":
             self._fail(f"the status buffer {buffer.name} cannot be loaded from")
-        if buffer.mode in ("out", "scratch") and id(buffer) not in self._stored:
+        if buffer.mode in ("out", "scratch", "partial") and id(buffer) not in self._stored:
             self._fail(f"{buffer.name} is loaded from before anything is stored to it")
 
     def _check_read(self, attribute: object) -> None:

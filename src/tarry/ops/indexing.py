@@ -1,9 +1,12 @@
 """Python indexing: `a[index]`, `a[index] = value` and `a.at[index].add(value)` as recorded operations.
 
-An index is an integer, a slice, None (a new dimension), Ellipsis, an integer array (or a list or NumPy array
-of integers), or a tuple of these, with NumPy's rules. Integer and slice parts are views. Index arrays are
+An index is an integer, a slice, None (a new dimension), Ellipsis, an integer or boolean array (or a list or
+NumPy array), or a tuple of these, with NumPy's rules. Integer and slice parts are views. Index arrays are
 broadcast together; their dimensions stand where the first of them stood, or in front when something separates
 them. Integers next to arrays count as arrays when reading, and are passed over when writing, as in MLX.
+
+A mask, a boolean array, stands for the positions where it is true, which are found at once: it cannot be used
+inside vmap and compile. Only an assignment of one value to `a[mask]` needs no positions.
 
 Integers out of range raise IndexError at once, values of index arrays at evaluation.
 """
@@ -17,12 +20,13 @@ import numpy as np
 
 from tarry.base.dtypes import KIND_ORDER, Dtype, bool_, default_of_kind
 from tarry.base.errors import type_name
-from tarry.base.shapes import Shape, broadcast_shapes
+from tarry.base.shapes import Shape, broadcast_shapes, size_of
 from tarry.graph.array import array, from_numpy, wrap
 from tarry.graph.convert import node_of
 from tarry.ops.arithmetic import add, divide, multiply, negative, reciprocal
 from tarry.ops.elementwise import as_array, cast, check_scalar, constant, scalar_kind
 from tarry.ops.indexed import gathered, scattered
+from tarry.ops.masks import flat_positions
 from tarry.ops.selection import maximum, minimum, spread, where
 from tarry.ops.slices import slice_updated, sliced
 from tarry.ops.structure import broadcast, reshaped
@@ -56,15 +60,11 @@ class ParsedIndex:
         return tuple([1 if token == _NEW else self.extents[token] for token in self.layout])
 
 
-def parse_index(shape: Shape, index: Any, integers_join: bool) -> ParsedIndex:
-    """Read an index. `integers_join` says whether integers count as index arrays where there are some."""
-    entries = [_entry(item) for item in index] if isinstance(index, tuple) else [_entry(index)]
+def parse_index(shape: Shape, entries: list[Any], integers_join: bool) -> ParsedIndex:
+    """Read the parts of an index. `integers_join`: integers count as index arrays where there are some."""
     taken = sum([entry is not None and entry is not Ellipsis for entry in entries])
     rank = len(shape)
-    if taken > rank:
-        raise ValueError(f"[index] Too many indices for array with {rank} dimensions: {taken} were given.")
-    if sum([entry is Ellipsis for entry in entries]) > 1:
-        raise ValueError("[index] An index can only have a single ellipsis (...).")
+    _check_count(entries, taken, rank)
     parsed = ParsedIndex(shape)
     axis = 0
     # The runs of adjacent arrays, and where in the layout the first one stands.
@@ -90,6 +90,13 @@ def parse_index(shape: Shape, index: Any, integers_join: bool) -> ParsedIndex:
     return parsed
 
 
+def _check_count(entries: list[Any], taken: int, rank: int) -> None:
+    if taken > rank:
+        raise ValueError(f"[index] Too many indices for array with {rank} dimensions: {taken} were given.")
+    if sum([entry is Ellipsis for entry in entries]) > 1:
+        raise ValueError("[index] An index can only have a single ellipsis (...).")
+
+
 def _take_axis(parsed: ParsedIndex, axis: int, entry: Any, extent: int) -> None:
     if isinstance(entry, array):
         parsed.arrays[axis] = entry
@@ -113,8 +120,12 @@ def _position(index: int, axis: int, extent: int) -> int:
     return position
 
 
+def _entries(index: Any) -> list[Any]:
+    """The parts of an index as ints, slices, None, Ellipsis, integer and boolean arrays."""
+    return [_entry(item) for item in index] if type(index) is tuple else [_entry(index)]
+
+
 def _entry(item: Any) -> Any:
-    """One part of an index as an int, slice, None, Ellipsis or integer array."""
     if item is None or item is Ellipsis or type(item) is int:
         return item
     if isinstance(item, slice):
@@ -125,11 +136,15 @@ def _entry(item: Any) -> Any:
         return _index_array(wrap(node_of(item, None)))
     if isinstance(item, np.ndarray) and item.ndim:
         return _index_array(from_numpy("index", item, None))
-    if not isinstance(item, (bool, np.bool_)) and hasattr(item, "__index__"):
+    if isinstance(item, (bool, np.bool_)):
+        return constant(bool(item), bool_)
+    if isinstance(item, np.ndarray) and item.dtype == np.bool_:
+        return from_numpy("index", item, None)
+    if hasattr(item, "__index__"):
         return int(item.__index__())
     raise ValueError(
         f"[index] Cannot index an array using the given type {type_name(item)}: expected integers, slices, "
-        "None, ... or integer arrays."
+        "None, ... or arrays of integers or booleans."
     )
 
 
@@ -142,14 +157,53 @@ def _bound(bound: Any) -> int | None:
 
 
 def _index_array(index: array) -> array:
-    if index.dtype is bool_:
+    if index.dtype.kind not in "uib":
         raise ValueError(
-            "[index] Boolean indices are not yet supported here: "
-            "a mask can only be the whole index of an assignment."
+            f"[index] Index arrays must hold integers or booleans, but one has dtype {index.dtype.name}."
         )
-    if index.dtype.kind not in "ui":
-        raise ValueError(f"[index] Index arrays must hold integers, but one has dtype {index.dtype.name}.")
     return index
+
+
+def _is_mask(entry: Any) -> bool:
+    return isinstance(entry, array) and entry.dtype is bool_
+
+
+def _without_masks(a: array, entries: list[Any]) -> tuple[array, list[Any]]:
+    """The array with the axes of each mask merged into one, and the index with positions along it instead.
+
+    A mask without dimensions indexes a new axis, of extent 1, with one position or none.
+    """
+    if not any(_is_mask(entry) for entry in entries):
+        return a, entries
+    rank = a.ndim
+    taken = sum([_axes_taken(entry) for entry in entries])
+    _check_count(entries, taken, rank)
+    shape: list[int] = []
+    found: list[Any] = []
+    axis = 0
+    for entry in entries:
+        count = rank - taken if entry is Ellipsis else _axes_taken(entry)
+        extents = a.shape[axis : axis + count]
+        if _is_mask(entry):
+            if entry.shape != extents:
+                raise ValueError(
+                    f"[index] A mask of shape {entry.shape} must have the shape of the axes it selects from, "
+                    f"which is {extents}."
+                )
+            shape.append(size_of(extents))
+            found.append(flat_positions("index", reshaped(entry, (entry.size,))))
+        else:
+            shape.extend(extents)
+            found.append(entry)
+        axis += count
+    return reshaped(a, (*shape, *a.shape[axis:])), found
+
+
+def _axes_taken(entry: Any) -> int:
+    """How many axes a part of an index selects from, an ellipsis not counted."""
+    if entry is None or entry is Ellipsis:
+        return 0
+    return int(entry.ndim) if _is_mask(entry) else 1
 
 
 class _Access:
@@ -198,13 +252,14 @@ def get_item(a: array, index: Any) -> array:
         starts[0] = _position(index, 0, shape[0])
         row = sliced(a, starts, (1, *shape[1:]), [1] * len(shape))
         return _own(reshaped(row, shape[1:]), a)
-    parsed = parse_index(a._node.shape, index, True)
-    region = sliced(a, parsed.starts, tuple(parsed.extents), parsed.strides)
+    source, entries = _without_masks(a, _entries(index))
+    parsed = parse_index(source._node.shape, entries, True)
+    region = sliced(source, parsed.starts, tuple(parsed.extents), parsed.strides)
     if not parsed.arrays:
         return _own(reshaped(region, parsed.basic_shape()), a)
     access = _Access(parsed)
-    source = reshaped(region, access.source_shape)
-    values = gathered(source, access.indices, access.source_map, access.index_axes, access.shape)
+    region = reshaped(region, access.source_shape)
+    values = gathered(region, access.indices, access.source_map, access.index_axes, access.shape)
     return reshaped(values, access.full_shape(parsed))
 
 
@@ -218,9 +273,11 @@ def _own(result: array, a: array) -> array:
 def set_item(a: array, index: Any, value: Any) -> array:
     """`a` with the indexed part replaced by `value`, cast to the array's dtype and broadcast.
 
-    A boolean mask as the whole index selects what a single value, or one that broadcasts, replaces.
+    A boolean mask as the whole index selects what a single value, one that broadcasts, or as many values as
+    the mask has true elements replace.
 
-    Errors: ValueError for values that do not fit or are no numbers, TypeError for None.
+    Errors: ValueError for values that do not fit or are no numbers, TypeError for None, RuntimeError for too
+    few values for a mask.
     """
     mask = _mask(index)
     if mask is not None:
@@ -254,9 +311,12 @@ _REGION_MODES: dict[str, Callable[[array, array], array]] = {
 
 def update_item(a: array, index: Any, value: array, mode: str) -> array:
     """`a` with `value` combined into the indexed part; several updates of one position all count."""
-    parsed = parse_index(a._node.shape, index, False)
+    entries = _entries(index)
+    target, flat = _without_masks(a, entries)
+    # MLX passes over integers when it writes at index arrays. It has no masks there: NumPy's rule holds.
+    parsed = parse_index(target._node.shape, flat, flat is not entries)
     extents = tuple(parsed.extents)
-    whole = sliced(a, parsed.starts, extents, parsed.strides)
+    whole = sliced(target, parsed.starts, extents, parsed.strides)
     if parsed.arrays:
         access = _Access(parsed)
         updates = reshaped(_fitted(value, access.full_shape(parsed)), access.shape)
@@ -265,7 +325,8 @@ def update_item(a: array, index: Any, value: array, mode: str) -> array:
     else:
         updates = reshaped(_fitted(value, parsed.basic_shape()), extents)
         changed = _REGION_MODES[mode](whole, updates)
-    return _own(slice_updated(a, reshaped(changed, extents), parsed.starts, parsed.strides), a)
+    result = slice_updated(target, reshaped(changed, extents), parsed.starts, parsed.strides)
+    return _own(reshaped(result, a._node.shape), a)
 
 
 def _fitted(value: array, shape: Shape) -> array:
@@ -309,12 +370,32 @@ def _set_masked(a: array, mask: array, value: Any) -> array:
     trailing = shape[len(leading) :]
     extra = updates.ndim - len(trailing)
     if extra > 0 and updates.shape[:extra] != (1,) * extra:
-        raise ValueError(
-            f"[index] A value of shape {updates.shape} cannot be spread over the positions of a mask: "
-            f"expected a single value or one that broadcasts to {trailing}."
-        )
+        return _set_in_order(a, mask, updates)
     selected = broadcast(reshaped(mask, (*leading, *[1] * len(trailing))), shape)
     return where(selected, spread(_fitted(updates, trailing), shape), a)
+
+
+def _set_in_order(a: array, mask: array, updates: array) -> array:
+    """`a` with one row of the updates after the other where the mask is true; superfluous ones are left."""
+    shape, leading = a.shape, mask.ndim
+    trailing = shape[leading:]
+    if updates.ndim != len(trailing) + 1:
+        raise ValueError(
+            f"[index] A value of shape {updates.shape} cannot be spread over the positions of a mask: "
+            f"expected one that broadcasts to {trailing}, or such values along one more dimension."
+        )
+    places = flat_positions("index", reshaped(mask, (mask.size,)))
+    count = places.size
+    if updates.shape[0] < count:
+        raise RuntimeError(
+            f"[index] A value of shape {updates.shape} has too few elements for a mask with {count}."
+        )
+    rows = sliced(updates, [0] * updates.ndim, (count, *updates.shape[1:]), [1] * updates.ndim)
+    rows = _fitted(rows, (count, *trailing))
+    rank = len(trailing) + 1
+    base = reshaped(a, (mask.size, *trailing))
+    result = scattered(base, rows, [places], (-1, *range(1, rank)), (0,), "set")
+    return _own(reshaped(result, shape), a)
 
 
 # a.at
@@ -336,8 +417,6 @@ class ArrayAt:
         self._indexed = indexed
 
     def __getitem__(self, index: Any) -> ArrayAt:
-        if _mask(index) is not None:
-            raise ValueError("[at] Boolean masks cannot be used with at: index with integers, or assign.")
         return ArrayAt(self._array, index, True)
 
     def _updated(self, op: str, value: Any, mode: str) -> array:

@@ -171,7 +171,7 @@ def contiguous(a: array, /, allow_col_major: bool = False, *, stream: object = N
     return elementwise(_CONTIGUOUS, (a,))
 
 
-def astype(a: array, dtype: Dtype, /, *, stream: object = None) -> array:
+def astype(a: array, /, dtype: Dtype, *, stream: object = None) -> array:
     """The elements converted to another dtype.
 
     Floats to integers drop the fraction; complex numbers to real ones the imaginary part; anything but zero

@@ -240,7 +240,7 @@ def _contracted(op: str, a: array, b: array, a_axes: Sequence[int], b_axes: Sequ
     return reshaped(matrix_product(cast(left, dtype), cast(right, dtype)), rows + columns)
 
 
-def vecdot(a: array, b: array, /, *, axis: int = -1, stream: object = None) -> array:
+def vecdot(a: array, b: array, /, axis: int = -1, *, stream: object = None) -> array:
     """sum(conjugate(a) * b) along an axis of both, with broadcasting; dtypes as for `sum`.
 
     ValueError for 0-d operands, an axis out of range, or extents along the axis that differ.

@@ -5,39 +5,57 @@ Every function takes a `key` (uint32 of shape (2,)); without one it splits the c
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
-
-from tarry.base.dtypes import Dtype, bfloat16, complex64, float16, float32, float64, int32, uint32
+from tarry.base.dtypes import Dtype, complex64, float32, int32, uint32
 from tarry.base.shapes import Shape, broadcast_shapes, normalize_axis, size_of
 from tarry.graph.array import array
-from tarry.graph.operators import operators
 from tarry.graph.primitive import Scalar
 from tarry.ops.arithmetic import add, divide, multiply, negative, subtract
 from tarry.ops.comparison import less
 from tarry.ops.complex_numbers import abs, combine_parts, sign
 from tarry.ops.elementwise import ArrayLike, as_array, cast, constant, elementwise, require_array
-from tarry.ops.exponential import log1p
+from tarry.ops.exponential import log, log1p
 from tarry.ops.generators import checked_dtype, checked_shape
-from tarry.ops.random_bits import KeyWords, bits, bits_at, host_bits, positions, words_of_key
+from tarry.ops.random_bits import KeyWords, bits_at, positions
+from tarry.ops.random_bits import bits as random_words
+from tarry.ops.random_distributions import beta, bits, exponential, gamma, poisson
 from tarry.ops.random_functions import RANDOM_ERF, RANDOM_ERFINV, RANDOM_LOG
-from tarry.ops.random_state import drawn_words, evaluated_words, host_draw, key, seed, split, state
+from tarry.ops.random_state import drawn_words, key, seed, split, state
+from tarry.ops.random_uniform import (
+    SQRT2,
+    between,
+    check_bounds,
+    real_dtype,
+    sample_shape,
+    scalar_or_array,
+    standard_normal,
+    symmetric,
+    unit,
+)
 from tarry.ops.reductions import argmax
 from tarry.ops.rounding import floor
 from tarry.ops.selection import maximum, minimum, spread
+from tarry.ops.slices import narrowed
+from tarry.ops.sorting import argsort
 from tarry.ops.structure import reshaped
+from tarry.ops.taking import take
+from tarry.ops.views import integer
 
 __all__ = [
     "bernoulli",
+    "beta",
+    "bits",
     "categorical",
+    "choice",
+    "exponential",
+    "gamma",
     "gumbel",
     "key",
     "laplace",
     "normal",
     "permutation",
+    "poisson",
     "randint",
     "seed",
     "split",
@@ -45,64 +63,6 @@ __all__ = [
     "truncated_normal",
     "uniform",
 ]
-
-# The largest number below 1, and above -1, that the generator's floats may take.
-_BELOW_ONE: dict[Dtype, float] = {
-    float32: 1.0 - 2.0**-24,
-    float64: 1.0 - 2.0**-24,
-    float16: 1.0 - 2.0**-11,
-    bfloat16: 1.0 - 2.0**-8,
-}
-_SQRT2 = math.sqrt(2.0)
-
-
-def _sample_shape(op: str, shape: Any) -> Shape:
-    if not isinstance(shape, (list, tuple)):
-        raise TypeError(f"[{op}] incompatible function arguments: shape must be a sequence, not {shape!r}.")
-    return checked_shape(op, shape)
-
-
-def _real_dtype(op: str, dtype: Any) -> Dtype:
-    checked = checked_dtype(op, dtype, float32)
-    if checked.kind != "f":
-        raise ValueError(f"[{op}] The dtype must be a real floating type, not {checked.name}.")
-    return checked
-
-
-def _unit(word: array, dtype: Dtype) -> array:
-    """Random words as numbers in [0, 1): a word divided by 2**32 in float32, and kept below 1."""
-    fraction = multiply(cast(word, float32), 2.0**-32)
-    return cast(minimum(fraction, _BELOW_ONE[dtype]), dtype)
-
-
-def _bound(value: float | array, dtype: Dtype, shape: Shape) -> array:
-    if isinstance(value, array):
-        return spread(cast(value, dtype), shape)
-    return constant(float(value), dtype, shape)
-
-
-def _between(low: float | array, high: float | array, word: array, dtype: Dtype) -> array:
-    """Random words as numbers in [low, high)."""
-    unit = _unit(word, dtype)
-    if not isinstance(low, array) and not isinstance(high, array) and low == 0 and high == 1:
-        return unit
-    first, last = _bound(low, dtype, word.shape), _bound(high, dtype, word.shape)
-    return add(multiply(subtract(last, first), unit), first)
-
-
-def _operand(op: str, value: ArrayLike) -> float | array:
-    """A bound: a Python number as it is, anything else as an array."""
-    return value if isinstance(value, (int, float)) else as_array(op, value)
-
-
-def _shape_of(value: float | array) -> Shape:
-    return value.shape if isinstance(value, array) else ()
-
-
-def _check_bounds(op: str, low: float | array, high: float | array, shape: Shape) -> None:
-    bounds = broadcast_shapes(op, _shape_of(low), _shape_of(high))
-    if broadcast_shapes(op, bounds, shape) != shape:
-        raise ValueError(f"[{op}] Bounds of shape {bounds} do not fit values of shape {shape}.")
 
 
 # Distributions
@@ -123,20 +83,10 @@ def uniform(
     >>> mx.random.uniform(shape=(2,), key=mx.random.key(3))
     array([0.453204, 0.516343], dtype=float32)
     """
-    extents, target = _sample_shape("uniform", shape), _real_dtype("uniform", dtype)
-    first, last = _operand("uniform", low), _operand("uniform", high)
-    _check_bounds("uniform", first, last, extents)
-    return _between(first, last, bits(drawn_words("uniform", key), extents), target)
-
-
-def _symmetric(word: array, dtype: Dtype) -> array:
-    """Random words as numbers in (-1, 1)."""
-    return _between(-_BELOW_ONE[dtype], 1, word, dtype)
-
-
-def _standard_normal(words: KeyWords, shape: Shape) -> array:
-    """Normal numbers divided by sqrt(2), in float32."""
-    return elementwise(RANDOM_ERFINV, (_symmetric(bits(words, shape), float32),))
+    extents, target = sample_shape("uniform", shape), real_dtype("uniform", dtype)
+    first, last = scalar_or_array("uniform", low), scalar_or_array("uniform", high)
+    check_bounds("uniform", first, last, extents)
+    return between(first, last, random_words(drawn_words("uniform", key), extents), target)
 
 
 def _complex_normal(words: KeyWords, shape: Shape) -> array:
@@ -146,7 +96,7 @@ def _complex_normal(words: KeyWords, shape: Shape) -> array:
     for offset in (0, 1):
         place = add(even, constant(offset, uint32, shape))
         word = bits_at(words, place, 2 * size_of(shape))
-        parts.append(elementwise(RANDOM_ERFINV, (_symmetric(word, float32),)))
+        parts.append(elementwise(RANDOM_ERFINV, (symmetric(word, float32),)))
     return combine_parts(*parts)
 
 
@@ -165,7 +115,7 @@ def normal(
     >>> mx.random.normal((2,), key=mx.random.key(3))
     array([-0.117569, 0.0409775], dtype=float32)
     """
-    extents, target = _sample_shape("normal", shape), checked_dtype("normal", dtype, float32)
+    extents, target = sample_shape("normal", shape), checked_dtype("normal", dtype, float32)
     if target.kind not in "fc":
         raise ValueError(f"[normal] The dtype must be floating or complex64, not {target.name}.")
     words = drawn_words("normal", key)
@@ -173,8 +123,8 @@ def normal(
     if target is complex64:
         value = _complex_normal(words, extents)
     else:
-        value = cast(_standard_normal(words, extents), target)
-        factor = constant(_SQRT2, target)
+        value = cast(standard_normal(words, extents), target)
+        factor = constant(SQRT2, target)
     if scale is not None:
         given = cast(as_array("normal", scale), target)
         factor = given if factor is None else multiply(factor, given)
@@ -199,9 +149,9 @@ def bernoulli(
     probability = as_array("bernoulli", p)
     if probability.dtype.kind != "f":
         raise ValueError(f"[bernoulli] The probability must be floating, not {probability.dtype.name}.")
-    extents = probability.shape if shape is None else _sample_shape("bernoulli", shape)
-    _check_bounds("bernoulli", probability, probability, extents)
-    word = cast(bits(drawn_words("bernoulli", key), extents), float32)
+    extents = probability.shape if shape is None else sample_shape("bernoulli", shape)
+    check_bounds("bernoulli", probability, probability, extents)
+    word = cast(random_words(drawn_words("bernoulli", key), extents), float32)
     # The number after 2**32, so that a probability of 1 is always True.
     bound = multiply(cast(probability, float32), 2.0**32 + 2.0**9)
     return less(word, spread(bound, extents))
@@ -222,12 +172,12 @@ def randint(
     >>> mx.random.randint(0, 10, (3,), key=mx.random.key(3)).dtype
     mlx.core.int32
     """
-    extents, target = _sample_shape("randint", shape), checked_dtype("randint", dtype, int32)
+    extents, target = sample_shape("randint", shape), checked_dtype("randint", dtype, int32)
     if target.kind not in "uib":
         raise ValueError(f"[randint] The dtype must be an integer type or bool, not {target.name}.")
     first, last = as_array("randint", low), as_array("randint", high)
-    _check_bounds("randint", first, last, extents)
-    drawn = _between(first, last, bits(drawn_words("randint", key), extents), float32)
+    check_bounds("randint", first, last, extents)
+    drawn = between(first, last, random_words(drawn_words("randint", key), extents), float32)
     greatest = cast(subtract(last, 1), target)
     return maximum(minimum(cast(floor(drawn), target), greatest), cast(first, target))
 
@@ -243,13 +193,12 @@ def gumbel(
     >>> mx.random.gumbel((2,), key=mx.random.key(3))
     array([0.233937, 0.414026], dtype=float32)
     """
-    extents, target = _sample_shape("gumbel", shape), _real_dtype("gumbel", dtype)
+    extents, target = sample_shape("gumbel", shape), real_dtype("gumbel", dtype)
     return _gumbel(drawn_words("gumbel", key), extents, target)
 
 
 def _gumbel(words: KeyWords, shape: Shape, dtype: Dtype) -> array:
-    unit = _unit(bits(words, shape), dtype)
-    inner = negative(elementwise(RANDOM_LOG, (unit,)))
+    inner = negative(elementwise(RANDOM_LOG, (unit(random_words(words, shape), dtype),)))
     return negative(elementwise(RANDOM_LOG, (inner,)))
 
 
@@ -266,8 +215,8 @@ def laplace(
     >>> mx.random.laplace((2,), key=mx.random.key(3)).shape
     (2,)
     """
-    extents, target = _sample_shape("laplace", shape), _real_dtype("laplace", dtype)
-    drawn = _symmetric(bits(drawn_words("laplace", key), extents), target)
+    extents, target = sample_shape("laplace", shape), real_dtype("laplace", dtype)
+    drawn = symmetric(random_words(drawn_words("laplace", key), extents), target)
     value = multiply(sign(drawn), log1p(negative(abs(drawn))))
     for operation, neutral, given in ((multiply, 1, scale), (add, 0, loc)):
         if isinstance(given, array) or given != neutral:
@@ -291,17 +240,17 @@ def truncated_normal(
     >>> mx.random.truncated_normal(-1, 1, (2,), key=mx.random.key(3))
     array([-0.0801646, 0.0279707], dtype=float32)
     """
-    target = _real_dtype("truncated_normal", dtype)
+    target = real_dtype("truncated_normal", dtype)
     bounds = [cast(as_array("truncated_normal", bound), target) for bound in (lower, upper)]
     if shape is None:
         extents = broadcast_shapes("truncated_normal", bounds[0].shape, bounds[1].shape)
     else:
-        extents = _sample_shape("truncated_normal", shape)
-    _check_bounds("truncated_normal", bounds[0], bounds[1], extents)
-    root = constant(_SQRT2, target)
+        extents = sample_shape("truncated_normal", shape)
+    check_bounds("truncated_normal", bounds[0], bounds[1], extents)
+    root = constant(SQRT2, target)
     quantiles = [elementwise(RANDOM_ERF, (divide(bound, root),)) for bound in bounds]
-    word = bits(drawn_words("truncated_normal", key), extents)
-    drawn = elementwise(RANDOM_ERFINV, (_between(quantiles[0], quantiles[1], word, target),))
+    word = random_words(drawn_words("truncated_normal", key), extents)
+    drawn = elementwise(RANDOM_ERFINV, (between(quantiles[0], quantiles[1], word, target),))
     return maximum(minimum(multiply(drawn, root), bounds[1]), bounds[0])
 
 
@@ -335,7 +284,7 @@ def categorical(
         return argmax(add(noise, reshaped(values, (*values.shape, 1))), place)
     if shape is None:
         return argmax(add(_gumbel(words, values.shape, float32), values), place)
-    extents = _sample_shape("categorical", shape)
+    extents = sample_shape("categorical", shape)
     if broadcast_shapes("categorical", batch, extents) != extents:
         raise ValueError(
             f"[categorical] The distributions, of shape {batch}, do not broadcast to the shape {extents}."
@@ -351,8 +300,7 @@ def permutation(
 ) -> array:
     """A random order of 0, ..., x - 1 (uint32) for an integer x; of the entries along an axis for an array.
 
-    The order is that of random words, sorted on the host: the key's values must be known, so it cannot be
-    used in a function traced with the state as an input.
+    The order is that of random words, which are sorted.
 
     ValueError for a negative x, IndexError for an axis out of range.
 
@@ -361,19 +309,56 @@ def permutation(
     """
     if isinstance(x, array):
         place = normalize_axis("permutation", axis, x.ndim)
-        order = _random_order(x.shape[place], key)
-        taken: array = operators.take(x, order, place)
-        return taken
+        return take(x, _random_order(x.shape[place], key), place)
     return _random_order(checked_shape("permutation", x)[0], key)
 
 
 def _random_order(count: int, key: object) -> array:
-    if key is None:
-        words = host_draw()
+    return argsort(random_words(drawn_words("permutation", key), (count,)))
+
+
+def choice(
+    a: int | array,
+    shape: Sequence[int] = (),
+    replace: bool = True,
+    p: array | None = None,
+    axis: int = 0,
+    key: array | None = None,
+    stream: object = None,
+) -> array:
+    """Entries of an array along an axis, or of 0, ..., a - 1 (uint32), chosen at random.
+
+    `p` are the probabilities of the entries, up to a factor; without `replace` none is chosen twice.
+    ValueError for probabilities that do not fit, no entries, and more than there are without `replace`.
+
+    >>> mx.random.choice(4, (4,), replace=False, key=mx.random.key(3))
+    array([1, 0, 3, 2], dtype=uint32)
+    """
+    extents = sample_shape("choice", shape)
+    if isinstance(a, array):
+        place = normalize_axis("choice", axis, a.ndim)
+        return take(a, _chosen(a.shape[place], extents, replace, p, key), place)
+    count = integer("choice", a, "a")
+    return _chosen(count, extents, replace, p, key)
+
+
+def _chosen(count: int, shape: Shape, replace: bool, p: array | None, key: array | None) -> array:
+    """Places from 0 to count - 1."""
+    wanted = size_of(shape)
+    if count < 1 and wanted:
+        raise ValueError(f"[choice] There is nothing to choose from: the number of entries is {count}.")
+    if p is not None and require_array("choice", p).shape != (count,):
+        raise ValueError(f"[choice] Expected {count} probabilities, but their shape is {p.shape}.")
+    if replace:
+        if p is None:
+            return randint(0, count, shape, uint32, key)
+        noise = _gumbel(drawn_words("choice", key), (*shape, count), float32)
+        return argmax(add(noise, log(cast(p, float32))), -1)
+    if wanted > count:
+        raise ValueError(f"[choice] Cannot choose {wanted} of {count} entries without repeating one.")
+    if p is None:
+        order = _random_order(count, key)
     else:
-        given = require_array("permutation", key)
-        words_of_key(given)
-        words = evaluated_words(given)
-    order = np.argsort(host_bits(words, count), kind="stable").astype(np.uint32)
-    made: array = operators.from_numpy("permutation", order, None)
-    return made
+        noise = _gumbel(drawn_words("choice", key), (count,), float32)
+        order = argsort(negative(add(noise, log(cast(p, float32)))))
+    return reshaped(narrowed(order, 0, 0, wanted), shape)

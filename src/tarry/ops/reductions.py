@@ -274,7 +274,7 @@ def any(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: objec
 
 
 def count_nonzero(
-    a: array, /, *, axis: Axis = None, keepdims: bool = False, stream: object = None
+    a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: object = None
 ) -> array:
     """How many elements over the axes are nonzero, in int32.
 

@@ -82,7 +82,9 @@ def issubdtype(arg1: Dtype | DtypeCategory, arg2: Dtype | DtypeCategory) -> bool
     """
     for value in (arg1, arg2):
         if not isinstance(value, (Dtype, DtypeCategory)):
-            raise TypeError(f"[issubdtype] Expected dtypes or categories, but got {value!r}.")
+            # MLX tells missing arguments and wrong ones apart.
+            kind = TypeError if value is None else ValueError
+            raise kind(f"[issubdtype] Expected dtypes or categories, but got {value!r}.")
     return is_subdtype(arg1, arg2)
 
 
@@ -112,6 +114,8 @@ def can_cast(from_: array | Dtype, to: Dtype) -> bool:
         >>> mx.can_cast(mx.int32, mx.float32), mx.can_cast(mx.float32, mx.int32)
         (True, False)
     """
+    if from_ is not None and not isinstance(from_, (array, Dtype)):
+        raise ValueError(f"[can_cast] Expected an array or a Dtype, but got {from_!r}.")
     source = from_.dtype if isinstance(from_, array) else _require_dtype("can_cast", from_)
     return promote(source, _require_dtype("can_cast", to)) is to
 
@@ -139,6 +143,8 @@ def isdtype(dtype: Dtype, kind: Dtype | str | tuple[Dtype | str, ...]) -> bool:
         return any(isdtype(dtype, item) for item in kind)
     if isinstance(kind, Dtype):
         return dtype is kind
+    if kind is None:
+        raise TypeError("[isdtype] Expected a kind of dtypes, but got None.")
     if not isinstance(kind, str) or kind not in _KINDS:
         raise ValueError(f"[isdtype] Unknown kind {kind!r}: expected one of {', '.join(_KINDS)}.")
     return dtype.kind in _KINDS[kind]

@@ -36,9 +36,14 @@ POOL_LAYOUT = {
     "SPIN_TICKS": 520,  # i64: how long an idle worker spins before it sleeps
     "BUDGET_TICKS": 528,  # i64: how long a plan may run before Python gets a look at its signals
     "YIELD_PAUSES": 536,  # i32: pauses of a waiting caller before it offers its core to others
+    "JOINED": 540,  # i32: workers that have begun
+    "USED_RANGES": 544,  # i64: ranges of the present loop, one for each thread
     "LOCK": 640,  # i32: held by the caller whose loop the workers serve
+    "FIRST_RANGE": 768,  # two i64 for each range: the chunk to take next, and where the range ends
 }
-POOL_BYTES = 768
+MOST_RANGES = 32
+RANGE_BYTES = 128
+POOL_BYTES = POOL_LAYOUT["FIRST_RANGE"] + MOST_RANGES * RANGE_BYTES
 STEP_INTS = 4  # function, arguments, chunks, finish
 STEP_BYTES = 8 * STEP_INTS
 
@@ -90,6 +95,7 @@ class ThreadPool:
                 return
             self._write_policy()
             self._field("STOP").value = 0
+            self._field("JOINED").value = 0
             # At interpreter exit no thread can start any more: the caller then does all the work.
             with contextlib.suppress(RuntimeError):
                 for number in range(self.workers):

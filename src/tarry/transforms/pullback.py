@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from tarry.graph.array import array, wrap
 from tarry.graph.node import Node
+from tarry.graph.references import OWN_IN_LOOP
 from tarry.graph.subgraph import Subgraph, become_output, make_output
 from tarry.graph.tracing import is_outermost
 from tarry.ops.elementwise import Constant
@@ -21,9 +22,8 @@ from tarry.transforms.recording import CustomOutput
 
 # Structures that are remembered; the oldest goes first.
 MOST_STRUCTURES = 1024
-# References to a node while its count is asked for: the list, the dictionary of numbers, the loop variable
-# and the argument of getrefcount.
-_OWN_REFERENCES = 4
+# References to a node while its count is asked for: the list, the dictionary of numbers, and the loop's.
+_OWN_REFERENCES = 2 + OWN_IN_LOOP
 # A node with more inputs has all of them visited before it is looked at again.
 FEW_INPUTS = 8
 

@@ -1,0 +1,349 @@
+"""Sorting along an axis: sort, argsort, partitions, the k largest, medians, quantiles, binary search.
+
+NaN is greater than every number, complex numbers are ordered by real, then imaginary part. Equal elements
+keep their order in `argsort`. `axis=None` sorts the flattened array.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tarry.base.dtypes import complex64, float32, int32, uint32
+from tarry.base.shapes import normalize_axis, size_of
+from tarry.graph.array import array, wrap
+from tarry.ops.arithmetic import add, floor_divide, multiply, subtract
+from tarry.ops.calls import Call, NumPyArray, ResultType, call
+from tarry.ops.comparison import isnan, less, less_equal, logical_and, logical_not, logical_or
+from tarry.ops.elementwise import cast, constant, require_array
+from tarry.ops.joining import stack
+from tarry.ops.layout import contiguous
+from tarry.ops.reductions import Axis, reduced_axes, without_axes
+from tarry.ops.selection import minimum, stop_gradient, where
+from tarry.ops.slices import narrowed
+from tarry.ops.structure import move_axis, permute, reshaped
+from tarry.ops.taking import take, take_along_axis
+from tarry.ops.views import flatten, integer
+
+
+class Sort(Call):
+    """The values of every row in ascending order."""
+
+    name = "Sort"
+    routine = "sort"
+    __slots__ = ()
+
+    def types(self, inputs: Sequence[array]) -> list[ResultType]:
+        return [(inputs[0].shape, inputs[0].dtype)]
+
+    def compute(
+        self, inputs: Sequence[NumPyArray], outputs: Sequence[NumPyArray | None]
+    ) -> Sequence[NumPyArray]:
+        return [np.sort(inputs[0], axis=-1, kind="stable")]
+
+    def pull_back(
+        self, inputs: Sequence[array], results: Sequence[array], cotangents: Sequence[array | None]
+    ) -> Sequence[array | None]:
+        value, cotangent = inputs[0], cotangents[0]
+        if cotangent is None:
+            return [None]
+        # The sorted values are those at the places of argsort, and gradients go back to these places.
+        taken = take_along_axis(value, _places(value), -1)
+        gather = taken._node.primitive
+        assert gather is not None
+        return gather.vjp([value, wrap(taken._node.inputs[1])], taken, cotangent, [0])
+
+    def push_forward(
+        self, inputs: Sequence[array], results: Sequence[array], tangents: Sequence[array | None]
+    ) -> Sequence[array | None]:
+        tangent = tangents[0]
+        return [None if tangent is None else take_along_axis(tangent, _places(inputs[0]), -1)]
+
+
+class ArgSort(Call):
+    """The places of the values of every row in ascending order; equal ones keep their order."""
+
+    name = "ArgSort"
+    routine = "argsort"
+    __slots__ = ()
+
+    def types(self, inputs: Sequence[array]) -> list[ResultType]:
+        return [(inputs[0].shape, uint32)]
+
+    def compute(
+        self, inputs: Sequence[NumPyArray], outputs: Sequence[NumPyArray | None]
+    ) -> Sequence[NumPyArray]:
+        return [np.argsort(inputs[0], axis=-1, kind="stable").astype(np.uint32)]
+
+    def pull_back(
+        self, inputs: Sequence[array], results: Sequence[array], cotangents: Sequence[array | None]
+    ) -> Sequence[array | None]:
+        return [None]
+
+    def push_forward(
+        self, inputs: Sequence[array], results: Sequence[array], tangents: Sequence[array | None]
+    ) -> Sequence[array | None]:
+        return [None]
+
+
+def _places(rows: array) -> array:
+    return call(ArgSort(), contiguous(stop_gradient(rows)))[0]
+
+
+def _rows(op: str, a: object, axis: Any) -> tuple[array, int]:
+    """The operand with the axis to sort last, and where that axis was. IndexError for a bad axis."""
+    value = require_array(op, a)
+    if axis is None:
+        return flatten(value), 0
+    place = normalize_axis(op, integer(op, axis, "axis"), value.ndim)
+    return move_axis(value, place, value.ndim - 1), place
+
+
+def _back(rows: array, place: int) -> array:
+    return move_axis(rows, rows.ndim - 1, place)
+
+
+def sort(a: array, /, axis: int | None = -1, *, stream: object = None) -> array:
+    """A copy in ascending order along the axis. IndexError for an axis out of range.
+
+    >>> mx.sort(mx.array([3, 1, 2]))
+    array([1, 2, 3], dtype=int32)
+    """
+    rows, place = _rows("sort", a, axis)
+    return _back(call(Sort(), contiguous(rows))[0], place)
+
+
+def argsort(a: array, /, axis: int | None = -1, *, stream: object = None) -> array:
+    """The places (uint32) of the elements in ascending order along the axis; the sort is stable.
+
+    >>> mx.argsort(mx.array([3, 1, 2]))
+    array([1, 2, 0], dtype=uint32)
+    """
+    rows, place = _rows("argsort", a, axis)
+    return _back(_places(rows), place)
+
+
+def _check_place(op: str, what: str, number: int, least: int, most: int, axis: Any, shape: Any) -> None:
+    if not least <= number <= most:
+        raise ValueError(
+            f"[{op}] {what} must be from {least} to {most} along axis {axis} of an array of shape {shape}, "
+            f"but it is {number}."
+        )
+
+
+def partition(a: array, /, kth: int, axis: int | None = -1, *, stream: object = None) -> array:
+    """A copy in which element `kth` along the axis is where a sort would put it, smaller ones before it.
+
+    All of it is sorted, so the order is defined. ValueError for a `kth` out of range.
+
+    >>> mx.partition(mx.array([3, 1, 2]), 1)
+    array([1, 2, 3], dtype=int32)
+    """
+    _kth("partition", a, kth, axis)
+    return sort(a, axis)
+
+
+def argpartition(a: array, /, kth: int, axis: int | None = -1, *, stream: object = None) -> array:
+    """The places (uint32) of the elements of `partition`. ValueError for a `kth` out of range.
+
+    >>> mx.argpartition(mx.array([3, 1, 2]), 1)
+    array([1, 2, 0], dtype=uint32)
+    """
+    _kth("argpartition", a, kth, axis)
+    return argsort(a, axis)
+
+
+def _kth(op: str, a: object, kth: object, axis: Any) -> None:
+    rows, _ = _rows(op, a, axis)
+    length = rows.shape[-1]
+    _check_place(op, "kth", integer(op, kth, "kth"), -length, length - 1, axis, require_array(op, a).shape)
+
+
+def topk(a: array, /, k: int, axis: int | None = -1, *, stream: object = None) -> array:
+    """The `k` largest elements along the axis, in ascending order. ValueError for a `k` out of range.
+
+    >>> mx.topk(mx.array([3, 1, 5, 2]), 2)
+    array([3, 5], dtype=int32)
+    """
+    rows, place = _rows("topk", a, axis)
+    length = rows.shape[-1]
+    count = integer("topk", k, "k")
+    _check_place("topk", "k", count, 0, length, axis, require_array("topk", a).shape)
+    ordered = call(Sort(), contiguous(rows))[0]
+    return _back(narrowed(ordered, rows.ndim - 1, length - count, count), place)
+
+
+# Medians and quantiles
+
+
+def _sorted_together(op: str, a: object, axis: Axis) -> tuple[array, tuple[int, ...], array]:
+    """Floating-point rows, sorted: the axes to reduce joined and last; those axes; and the operand.
+
+    ValueError for rows without elements.
+    """
+    value = require_array(op, a)
+    if value.dtype.kind not in "fc":
+        value = cast(value, float32)
+    axes = reduced_axes(op, value, axis)
+    kept = [number for number in range(value.ndim) if number not in axes]
+    length = size_of([value.shape[number] for number in axes])
+    if length == 0 or value.size == 0:
+        raise ValueError(f"[{op}] There is no {op} of no elements: the shape is {value.shape}.")
+    rows = permute(value, (*kept, *axes))
+    rows = reshaped(rows, (*[value.shape[number] for number in kept], length))
+    return call(Sort(), contiguous(rows))[0], axes, value
+
+
+def _restore(result: array, value: array, axes: tuple[int, ...], keepdims: bool) -> array:
+    """A result without the reduced axes as one with them, of extent 1, or without."""
+    shape = tuple([1 if axis in axes else extent for axis, extent in enumerate(value.shape)])
+    return without_axes(reshaped(result, shape), axes, keepdims)
+
+
+def _with_nan(ordered: array, result: array) -> array:
+    """NaN, which sorts last, where a row has any."""
+    last = reshaped(narrowed(ordered, ordered.ndim - 1, ordered.shape[-1] - 1, 1), result.shape)
+    return where(isnan(last), last, result)
+
+
+def median(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: object = None) -> array:
+    """The middle element in order along the axes, or the mean of the two in the middle.
+
+    NaN where there is one. Integers become float32. ValueError for an array without elements.
+
+    >>> mx.median(mx.array([[4, 1], [3, 2]]))
+    array(2.5, dtype=float32)
+    """
+    ordered, axes, value = _sorted_together("median", a, axis)
+    length = ordered.shape[-1]
+    low = narrowed(ordered, ordered.ndim - 1, (length - 1) // 2, 1)
+    high = narrowed(ordered, ordered.ndim - 1, length // 2, 1)
+    middle = low if length % 2 else multiply(add(low, high), 0.5)
+    middle = reshaped(middle, ordered.shape[:-1])
+    return _restore(_with_nan(ordered, middle), value, axes, keepdims)
+
+
+_METHODS = ("linear", "lower", "higher", "midpoint", "nearest")
+
+
+def quantile(
+    a: array,
+    /,
+    q: float | Sequence[float] | array,
+    axis: Axis = None,
+    keepdims: bool = False,
+    method: str = "linear",
+    *,
+    stream: object = None,
+) -> array:
+    """The elements below which a share `q` (0 to 1) of each row lies, along the axes; NaN where there is one.
+
+    With n elements the place is q (n - 1); `method` says what is between two places: "linear"
+    interpolation, "lower", "higher", "midpoint", "nearest" (Hyndman and Fan 1996, definition 7). Several
+    shares come as a new first axis. Integers become float32. ValueError for shares out of range, other
+    methods and arrays without elements.
+
+    >>> mx.quantile(mx.array([1.0, 2.0, 3.0, 4.0]), [0.25, 0.5])
+    array([1.75, 2.5], dtype=float32)
+    """
+    if method not in _METHODS:
+        raise ValueError(f"[quantile] The method must be one of {', '.join(_METHODS)}, not {method!r}.")
+    shares = np.array(q.tolist() if isinstance(q, array) else q, np.float64)
+    if shares.ndim > 1 or not ((shares >= 0) & (shares <= 1)).all():
+        raise ValueError(f"[quantile] Shares must be numbers from 0 to 1, but they are {q!r}.")
+    ordered, axes, value = _sorted_together("quantile", a, axis)
+    if value.dtype is complex64:
+        raise ValueError("[quantile] Complex numbers have no quantiles.")
+    found = [_quantile(ordered, float(share), method) for share in shares.reshape(-1)]
+    restored = [_restore(_with_nan(ordered, one), value, axes, keepdims) for one in found]
+    if shares.ndim == 0:
+        return restored[0]
+    return stack(restored)
+
+
+def _quantile(ordered: array, share: float, method: str) -> array:
+    place = share * (ordered.shape[-1] - 1)
+    low, high = int(np.floor(place)), int(np.ceil(place))
+    part = place - low
+    if method == "nearest":
+        low = high = int(np.round(place))
+    elif method == "lower":
+        high = low
+    elif method == "higher":
+        low = high
+    elif method == "midpoint":
+        part = 0.5 if low != high else 0.0
+    below = reshaped(narrowed(ordered, ordered.ndim - 1, low, 1), ordered.shape[:-1])
+    if low == high:
+        return below
+    above = reshaped(narrowed(ordered, ordered.ndim - 1, high, 1), ordered.shape[:-1])
+    return add(below, multiply(subtract(above, below), part))
+
+
+def percentile(
+    a: array,
+    /,
+    q: float | Sequence[float] | array,
+    axis: Axis = None,
+    keepdims: bool = False,
+    method: str = "linear",
+    *,
+    stream: object = None,
+) -> array:
+    """As `quantile`, with shares from 0 to 100.
+
+    >>> mx.percentile(mx.array([1.0, 2.0, 3.0]), 50)
+    array(2, dtype=float32)
+    """
+    shares = np.array(q.tolist() if isinstance(q, array) else q, np.float64) / 100
+    if not ((shares >= 0) & (shares <= 1)).all():
+        raise ValueError(f"[percentile] Percentages must be from 0 to 100, but they are {q!r}.")
+    return quantile(a, shares.tolist(), axis, keepdims, method)
+
+
+# Binary search
+
+
+def searchsorted(
+    sorted_sequence: array, values: array, /, side: str = "left", *, stream: object = None
+) -> array:
+    """Where (uint32) to insert each of `values` into an ascending 1-d array so that it stays ascending.
+
+    `side` is "left", in front of equal elements, or "right", behind them. ValueError for another side or a
+    sequence that is not 1-d.
+
+    >>> mx.searchsorted(mx.array([1, 2, 3]), mx.array([2, 5]))
+    array([1, 3], dtype=uint32)
+    """
+    sequence = require_array("searchsorted", sorted_sequence)
+    wanted = require_array("searchsorted", values)
+    if sequence.ndim != 1:
+        raise ValueError(
+            f"[searchsorted] The sorted sequence must be 1-d, but it has {sequence.ndim} dimensions."
+        )
+    if side not in ("left", "right"):
+        raise ValueError(f"[searchsorted] The side must be 'left' or 'right', not {side!r}.")
+    length = sequence.shape[0]
+    low = constant(0, int32, wanted.shape)
+    high = constant(length, int32, wanted.shape)
+    for _ in range(length.bit_length()):
+        middle = floor_divide(add(low, high), 2)
+        present = take(sequence, minimum(middle, length - 1))
+        before = _is_before(present, wanted, side)
+        going_on = less(low, high)
+        low, high = (
+            where(logical_and(going_on, before), add(middle, 1), low),
+            where(logical_and(going_on, logical_not(before)), middle, high),
+        )
+    return cast(low, uint32)
+
+
+def _is_before(present: array, wanted: array, side: str) -> array:
+    """Whether an element stands before the place of a wanted value; NaN is the greatest."""
+    if side == "left":
+        smaller = less(present, wanted)
+        return logical_or(smaller, logical_and(isnan(wanted), logical_not(isnan(present))))
+    return logical_or(less_equal(present, wanted), isnan(wanted))
+
