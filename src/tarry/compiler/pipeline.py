@@ -19,7 +19,7 @@ from tarry.compiler.lower_scan import lower_scan
 from tarry.compiler.lower_update import lower_update
 from tarry.compiler.lowered import LoweredProduct, LoweredStep
 from tarry.compiler.product_epilogue import epilogue_home, lower_product
-from tarry.compiler.program import Program, Value, ValueGraph, symbolic_values
+from tarry.compiler.program import Program, Value, symbolic_values
 from tarry.compiler.simplify import simplify
 from tarry.compiler.turn_products import turn_products
 from tarry.loops.text import print_kernel
@@ -142,13 +142,3 @@ def _live(fusion: Fusion) -> set[Value]:
         alias = fusion.aliases.get(value)
         live.add(value if alias is None else alias.base)
     return live
-
-
-def verify_graph(graph: ValueGraph) -> None:
-    """ValueError unless every value comes after its inputs."""
-    seen: set[Value] = set()
-    for value in graph.values:
-        for source in value.inputs:
-            if source not in seen:
-                raise ValueError(f"[verify] {value!r} comes before its input {source!r}.")
-        seen.add(value)

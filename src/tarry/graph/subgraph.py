@@ -54,16 +54,11 @@ class Subgraph:
         boundary = set(inputs)
         order = unevaluated(ends, boundary)
         inner = set(order)
-        read = {source for node in order for source in node.inputs if source not in inner}
-        read.update(end for end in ends if end not in inner)
+        read = {source for node in order for source in node.inputs}.union(ends)
         self.used = tuple([number for number, node in enumerate(inputs) if node in read])
-        constants = dict.fromkeys(
-            source
-            for node in (*order, None)
-            for source in (ends if node is None else node.inputs)
-            if source not in inner and source not in boundary
-        )
-        self.constants = tuple(constants)
+        sources = [source for node in order for source in node.inputs]
+        outside = [node for node in (*sources, *ends) if node not in inner and node not in boundary]
+        self.constants = tuple(dict.fromkeys(outside))
         numbers: dict[Node, int] = {}
         for node in (*[inputs[number] for number in self.used], *self.constants):
             numbers[node] = len(numbers)

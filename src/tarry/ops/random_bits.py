@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from tarry.base.dtypes import uint32
 from tarry.base.shapes import Shape, size_of
 from tarry.graph.array import array
@@ -154,15 +152,3 @@ def host_split(key: HostKey) -> tuple[HostKey, HostKey]:
     """The two keys that `split(key)` holds."""
     first, second = host_threefry(key, 0 | 1 << 64, 2 | 3 << 64, _PAIR)
     return (first & _MASK, first >> 64), (second & _MASK, second >> 64)
-
-
-def host_bits(key: HostKey, count: int) -> Any:
-    """`count` random words as a NumPy array of uint32."""
-    half = count // 2
-    middle = count - half
-    first = np.arange(middle, dtype=np.uint64)
-    second = first + np.uint64(middle)
-    if middle != half:
-        second[half] = 0
-    upper, lower = host_threefry(key, first, second)
-    return np.concatenate([upper, lower[:half]]).astype(np.uint32)

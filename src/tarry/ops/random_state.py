@@ -18,7 +18,6 @@ import numpy as np
 from tarry.base.dtypes import uint32
 from tarry.graph.array import array
 from tarry.graph.operators import operators
-from tarry.graph.tracing import require_evaluation
 from tarry.ops.arithmetic import add
 from tarry.ops.elementwise import constant, require_array
 from tarry.ops.generators import checked_shape
@@ -146,25 +145,3 @@ def split(key: array, num: int = 2, stream: object = None) -> array:
     (2, 2)
     """
     return bits(words_of_key(require_array("split", key)), checked_shape("split", (num, 2)))
-
-
-# Keys whose values are needed
-
-
-def host_draw() -> HostKey:
-    """The next key of the state, as numbers."""
-    if _state.words is None:
-        assert _state.key is not None
-        _state.words = evaluated_words(_state.key)
-    _state.words, drawn = host_split(_state.words)
-    _state.key = None
-    return drawn
-
-
-def evaluated_words(key: array) -> HostKey:
-    if key._node.storage is None:
-        require_evaluation("permutation")
-        operators.evaluate([key._node])
-    known = _known_words(key)
-    assert known is not None
-    return known

@@ -11,7 +11,7 @@ from typing import Any
 
 from tarry.base.dtypes import Dtype, bfloat16, bool_, complex64, float16, float32, int32
 from tarry.base.shapes import normalize_axis
-from tarry.graph.array import array, wrap
+from tarry.graph.array import array
 from tarry.graph.primitive import Primitive, Scalar
 from tarry.loops.builder import Builder
 from tarry.loops.combiners import highest, lowest
@@ -27,7 +27,7 @@ from tarry.ops.joining import concatenate
 from tarry.ops.selection import stop_gradient, where
 from tarry.ops.slices import narrowed
 from tarry.ops.structure import batch_to_front
-from tarry.ops.taking import take_along_axis
+from tarry.ops.taking import pulled_along_axis, take_along_axis
 from tarry.ops.views import flatten, flip, integer
 
 _OPERATIONS = {"sum": "add", "prod": "mul", "max": "max", "min": "min"}
@@ -85,7 +85,8 @@ class Scan(Primitive):
         if self.kind == "sum":
             return [_backwards("sum", cotangent, axis)]
         if self.kind in ("max", "min"):
-            return [_gather_rule(inputs[0], output, axis, cotangent)]
+            places = _winners(inputs[0], output, axis)
+            return [pulled_along_axis(inputs[0], places, axis, cotangent)]
         if self.kind == "logsumexp":
             decay = exp(subtract(output, _next(output, axis, 0)))
             sums = _recurrence_back(decay, cotangent, axis)
@@ -170,14 +171,6 @@ def _winners(value: array, running: array, axis: int) -> array:
     places = iota(value.shape, axis, int32)
     best = logical_or(equal(value, running), isnan(value))
     return _scan("max", axis, where(stop_gradient(best), places, 0))
-
-
-def _gather_rule(value: array, running: array, axis: int, cotangent: array) -> array | None:
-    """Cotangents of running extrema, added up where they stand."""
-    taken = take_along_axis(value, _winners(value, running, axis), axis)
-    gather = taken._node.primitive
-    assert gather is not None
-    return gather.vjp([value, wrap(taken._node.inputs[1])], taken, cotangent, [0])[0]
 
 
 # The functions

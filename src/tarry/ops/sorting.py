@@ -13,7 +13,7 @@ import numpy as np
 
 from tarry.base.dtypes import complex64, float32, int32, uint32
 from tarry.base.shapes import normalize_axis, size_of
-from tarry.graph.array import array, wrap
+from tarry.graph.array import array
 from tarry.ops.arithmetic import add, floor_divide, multiply, subtract
 from tarry.ops.calls import Call, NumPyArray, ResultType, call
 from tarry.ops.comparison import isnan, less, less_equal, logical_and, logical_not, logical_or
@@ -24,7 +24,7 @@ from tarry.ops.reductions import Axis, reduced_axes, without_axes
 from tarry.ops.selection import minimum, stop_gradient, where
 from tarry.ops.slices import narrowed
 from tarry.ops.structure import move_axis, permute, reshaped
-from tarry.ops.taking import take, take_along_axis
+from tarry.ops.taking import pulled_along_axis, take, take_along_axis
 from tarry.ops.views import flatten, integer
 
 
@@ -50,10 +50,7 @@ class Sort(Call):
         if cotangent is None:
             return [None]
         # The sorted values are those at the places of argsort, and gradients go back to these places.
-        taken = take_along_axis(value, _places(value), -1)
-        gather = taken._node.primitive
-        assert gather is not None
-        return gather.vjp([value, wrap(taken._node.inputs[1])], taken, cotangent, [0])
+        return [pulled_along_axis(value, _places(value), -1, cotangent)]
 
     def push_forward(
         self, inputs: Sequence[array], results: Sequence[array], tangents: Sequence[array | None]

@@ -12,7 +12,7 @@ from typing import Any
 from tarry.base.dtypes import int32
 from tarry.base.errors import type_name
 from tarry.base.shapes import Shape, broadcast_shapes, normalize_axes, normalize_axis
-from tarry.graph.array import array
+from tarry.graph.array import array, wrap
 from tarry.ops.arithmetic import add
 from tarry.ops.elementwise import ArrayLike, as_array, cast, require_array
 from tarry.ops.generators import iota
@@ -88,6 +88,14 @@ def _along_axis(op: str, a: array, indices: array, axis: int | None) -> tuple[ar
 
 def _along_map(rank: int, place: int) -> tuple[int, ...]:
     return tuple([-1 if axis == place else axis for axis in range(rank)])
+
+
+def pulled_along_axis(value: array, places: array, axis: int, cotangent: array) -> array | None:
+    """The cotangent of `value` from that of `take_along_axis(value, places, axis)`."""
+    taken = take_along_axis(value, places, axis)
+    gather = taken._node.primitive
+    assert gather is not None
+    return gather.vjp([value, wrap(taken._node.inputs[1])], taken, cotangent, [0])[0]
 
 
 def take_along_axis(
