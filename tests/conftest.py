@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import zlib
 from collections.abc import Iterator
 
@@ -12,6 +13,9 @@ import pytest
 
 # Before anything imports tarry: settings are read once.
 os.environ.setdefault("MPLBACKEND", "Agg")
+# A shell's background jobs ignore Ctrl-C, and so would the programs that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def seed_of(text: str) -> int:

@@ -11,6 +11,7 @@ import pytest
 
 from tarry.codegen.assemble import Target, assembler
 from tarry.codegen.gemm import GemmCode, GemmProblem, GemmSpec, choose_variant, module_symbols
+from tarry.codegen.gemm_builder import KernelBuilder
 from tarry.codegen.gemm_module import emit_gemm
 
 DTYPES = {
@@ -247,6 +248,40 @@ def test_several_blocks(dtype: str) -> None:
             check(dtype, a, b, "direct", padding=1)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "complex64"])
+def test_packed_in_squares_and_runs(dtype: str) -> None:
+    """Every remainder of rows, columns and k where a matrix is transposed, or copied in long runs."""
+    sizes = [(48 + rest, 40 + rest, 700 + rest) for rest in range(9)]
+    for m, n, k in [*sizes, (5000, 21, 4), (7, 9, 5000), (13, 1000, 17), (14, 7, 1500)]:
+        a, b = random_matrix(dtype, (m, k), 1), random_matrix(dtype, (k, n), 2)
+        check(dtype, np.ascontiguousarray(a.T).T, np.ascontiguousarray(b.T).T, "packed")
+        check(dtype, a, b, "packed")
+    # Rows a multiple of 4096 bytes apart are copied to where they fall into different cache sets.
+    a, b = random_matrix(dtype, (14, 1024), 1), random_matrix(dtype, (1024, 800), 2)
+    problem = make_problem(a, b)
+    assert GemmCode(GemmSpec(dtype), Target.host(), "packed", "gemm").packs_a(problem)
+    check(dtype, a, b, "packed")
+    check(dtype, a[:, :1019], b[:1019], "packed")
+
+
+@pytest.mark.parametrize("bits", [128, 256, 512])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_transposed_squares(dtype: str, bits: int) -> None:
+    """The shuffles that transpose a square of vectors, of every width, carried out on names of cells."""
+    build = KernelBuilder("squares", GemmSpec(dtype).element, Target.host())
+    lanes = build.lanes = bits // (8 * build.element.accumulator_bytes)
+    names = build.transpose([f"%row{row}" for row in range(lanes)])
+    vectors = {f"%row{row}": [(row, column) for column in range(lanes)] for row in range(lanes)}
+    shuffle = re.compile(r"(%\w+) = shufflevector <.*?> (%\w+), <.*?> (%\w+), <.*?> <(.*)>")
+    for line in build.lines:
+        [(name, left, right, order)] = shuffle.findall(line)
+        both = vectors[left] + vectors[right]
+        vectors[name] = [both[int(lane)] for lane in re.findall(r"i32 (\d+)", order)]
+    assert len(build.lines) == lanes * (lanes.bit_length() - 1)
+    for column, name in enumerate(names):
+        assert vectors[name] == [(row, column) for row in range(lanes)]
+
+
 def test_tiles_agree_bit_for_bit() -> None:
     """Packed or in place, in one block of k or several: the sums take k in the same order."""
     for m, n, k in [(20, 40, 30), (6, 16, 3 * DEPTH), (49, 33, DEPTH + 1)]:
@@ -390,6 +425,34 @@ def test_epilogue(variant: str, chunks: int) -> None:
         kernel.functions[-1](table, chunk, chunks)
     places = 100 * np.arange(batch * m).reshape(batch, m, 1) + np.arange(n)
     assert np.allclose(c, 2 * (wide(a) @ wide(b)) + places, rtol=1e-5, atol=1e-3)
+
+
+def test_blocks_are_even() -> None:
+    """The blocks of C differ by one tile at most, so that threads get equal shares, and cover it once."""
+    m, n, k = 1030, 1100, 40
+    a, b = random_matrix("float32", (m, k), 1), random_matrix("float32", (k, n), 2)
+    c, visits = np.zeros((m, n), np.float32), np.zeros((m, n), np.int64)
+    extents: set[tuple[int, int]] = set()
+
+    def note(table: int, chunk: int, of: int) -> None:
+        rows, columns, row, column = (ctypes.c_int64 * 4).from_address(table)
+        visits[row : row + rows, column : column + columns] += 1
+        extents.add((rows, columns))
+
+    function = Kernel(note)
+    kernel, problem = loaded("float32", "packed"), make_problem(a, b)
+    scratch = np.zeros(kernel.code.scratch_bytes(problem)[0] + 64, np.uint8)
+    addresses = a.ctypes.data, b.ctypes.data, c.ctypes.data, scratch.ctypes.data
+    slots = problem.slots(kernel.code.blocks(problem), *addresses)
+    slots[-2:] = [ctypes.cast(function, ctypes.c_void_p).value or 0, 4]
+    table = (ctypes.c_int64 * (len(slots) + 4))(*slots, 0, 0, 0, 0)
+    for native in kernel.functions:
+        native(table, 0, 1)
+    assert (visits == 1).all()
+    tile = kernel.code.tile
+    for axis, size in ((0, tile.height), (1, tile.columns)):
+        tiles = {-(-extent[axis] // size) for extent in extents}
+        assert max(tiles) - min(tiles) <= 1
 
 
 @pytest.mark.parametrize("dtype", [dtype for dtype in DTYPES if dtype != "complex64"])

@@ -16,9 +16,18 @@ def sqrt_takes_complex(monkeypatch):
     monkeypatch.setattr(PURE["sqrt"], "kinds", "fc")
 
 
+def _reciprocal_root(z):
+    """(1 + 0i) conj(r) / |r|**2 of the root r; NumPy's own quotient loses signs of zeros."""
+    root = np.sqrt(z)
+    size = root.real**2 + root.imag**2
+    quotient = np.empty_like(root)
+    quotient.real, quotient.imag = (root.real + 0 * root.imag) / size, (0 * root.real - root.imag) / size
+    return np.where(size == 0, 1 / root, quotient)
+
+
 REFERENCES = {
     "exp": np.exp, "expm1": np.expm1, "log": np.log, "log1p": np.log1p, "log2": np.log2, "log10": np.log10,
-    "sqrt": np.sqrt, "rsqrt": lambda z: 1 / np.sqrt(z), "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
+    "sqrt": np.sqrt, "rsqrt": _reciprocal_root, "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
     "sin": np.sin, "cos": np.cos, "tan": np.tan, "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh,
     "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan,
     "asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh,

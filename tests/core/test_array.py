@@ -37,8 +37,8 @@ def describe(found: Any) -> Any:
 
 PROGRAMS = """
 a + 1 ; 1 + a ; a + 1.5 ; a - b ; 2 - a ; a * a ; a / 2 ; 1 / a ; a // 2 ; 7 // a ; a % 2 ; 7 % a
-a ** 2 ; 2 ** a ; a @ a ; a == 2 ; a != 2 ; a < 2 ; a >= 2 ; a == b ; 2 == a ; -a ; +a ; abs(-a) ; ~a
-a & 1 ; a | 1 ; a ^ 3 ; a << 1 ; a >> 1 ; 1 & a ; 1 | a ; 1 << a ; u + 1 ; u + 300 ; u + (-1) ; u == 300
+a ** 2 ; 2 ** a ; b.T @ b ; a == 2 ; a != 2 ; a < 2 ; a >= 2 ; a == b ; 2 == a ; -a ; +a ; abs(-a) ; ~a
+a & 1 ; a | 1 ; a ^ 3 ; a << 1 ; a >> 1 ; u + 1 ; u + 300 ; u + (-1) ; u == 300
 t + t ; t * 2 ; t + 1.5 ; ~t ; h + 1e10 ; h * 2 ; a + 2**31 ; a + 1j ; c + 1 ; c == c ; a + None
 None + a ; a == None ; a != None ; a < None ; a + [1] ; [1] + a ; a + "x" ; a == [1] ; a != [1]
 a == "x" ; a == o ; a != o ; a < [1] ; a @ 2 ; a + np.array([1.5, 2.5, 3.5])
@@ -75,7 +75,7 @@ def test_same_as_mlx(program: str) -> None:
 
 IN_PLACE = [
     "+= 1", "+= 1.5", "-= b", "*= a", "//= 2", "%= 2", "**= 2", "&= 1", "|= 1", "^= 1", "<<= 1", ">>= 1",
-    "/= 2", "@= a", "+= None", "+= [1]",
+    "/= 2", "@= 2", "+= None", "+= [1]",
 ]  # fmt: skip
 
 

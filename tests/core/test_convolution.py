@@ -130,5 +130,77 @@ def test_new_sizes_compile_nothing():
     ],
 )
 def test_errors(call):
-    with pytest.raises(ValueError, match=r"^\[conv"):
+    with pytest.raises((TypeError, ValueError), match=r"^\[conv"):
         call()
+
+
+# Many groups of few channels go without windows, and so do their derivatives.
+DEPTHWISE = [
+    ((2, 9, 12), (12, 4, 1), {"stride": 1, "padding": 3, "dilation": 1}),
+    ((2, 11, 9, 16), (16, 3, 2, 2), {"stride": (2, 1), "padding": (1, 0), "dilation": (1, 2)}),
+    ((1, 7, 6, 8), (24, 3, 3, 1), {"stride": (1, 3), "padding": 2, "dilation": 1}),
+    ((2, 4, 5, 3, 8), (8, 2, 3, 2, 1), {"stride": 1, "padding": (1, 1, 0), "dilation": 1}),
+    ((1, 12, 12, 9), (9, 9, 9, 1), {"stride": 1, "padding": 0, "dilation": 1}),
+]
+
+
+@pytest.mark.parametrize(("shape", "kernel", "options"), DEPTHWISE, ids=str)
+def test_many_groups_are_convolutions_of_their_own(shape, kernel, options):
+    groups = shape[-1] // kernel[-1]
+    convolution = getattr(mx, f"conv{len(shape) - 2}d")
+    x, w = mx.array(draw(*shape)), mx.array(draw(*kernel))
+
+    def together(x, w):
+        return convolution(x, w, groups=groups, **options)
+
+    def one_by_one(x, w):
+        pairs = zip(mx.split(x, groups, axis=-1), mx.split(w, groups, axis=0))
+        return mx.concatenate([convolution(a, b, **options) for a, b in pairs], axis=-1)
+
+    def gradients(function):
+        value = function(x, w)
+        weights = mx.cos(mx.arange(value.size).reshape(value.shape))
+        first = mx.grad(lambda a, b: mx.sum(function(a, b) ** 2 * weights), argnums=(0, 1))
+        return [value, *first(x, w)]
+
+    for found, expected in zip(gradients(together), gradients(one_by_one)):
+        assert found.shape == expected.shape
+        scale = float(mx.max(mx.abs(expected)))
+        np.testing.assert_allclose(np.array(found), np.array(expected), rtol=1e-4, atol=2e-5 * scale)
+
+
+def test_second_derivatives_of_many_groups():
+    x, w = mx.array(draw(1, 6, 8)), mx.array(draw(8, 3, 1))
+
+    def loss(x, w):
+        return mx.sum(mx.conv1d(x, w, groups=8) ** 3)
+
+    def slope(x, w):
+        return mx.sum(mx.grad(loss)(x, w) * mx.sin(mx.arange(48).reshape(1, 6, 8)))
+
+    found = mx.grad(slope, argnums=(0, 1))(x, w)
+    shifted = [x[:, k : k + 4] for k in range(3)]
+    inside = sum(a * w[:, k, 0] for k, a in enumerate(shifted))
+    turned = mx.sin(mx.arange(48).reshape(1, 6, 8))
+    pushed = sum(turned[:, k : k + 4] * w[:, k, 0] for k in range(3))
+    for k in range(3):
+        exact = mx.sum(6 * inside * shifted[k] * pushed + 3 * inside**2 * turned[:, k : k + 4], axis=(0, 1))
+        np.testing.assert_allclose(np.array(found[1][:, k, 0]), np.array(exact), rtol=1e-3, atol=1e-3)
+    assert found[0].shape == x.shape
+
+
+def test_many_groups_of_half_types_add_up_in_float32():
+    x, w = draw(1, 30, 8).astype(np.float16), draw(8, 25, 1).astype(np.float16)
+    exact = mx.conv1d(mx.array(x).astype(mx.float32), mx.array(w).astype(mx.float32), groups=8)
+    assert mx.array_equal(mx.conv1d(mx.array(x), mx.array(w), groups=8), exact.astype(mx.float16))
+
+
+def test_many_groups_under_vmap_and_of_computed_input():
+    x, w = mx.array(draw(3, 2, 6, 6, 8)), mx.array(draw(8, 3, 3, 1))
+    found = mx.vmap(lambda a: mx.conv2d(mx.tanh(a) * 2, w, padding=1, groups=8))(x)
+    expected = mx.stack([mx.conv2d(mx.tanh(a) * 2, w, padding=1, groups=8) for a in x])
+    np.testing.assert_allclose(np.array(found), np.array(expected), rtol=1e-5, atol=1e-5)
+
+
+def test_many_groups_without_elements():
+    assert mx.conv1d(mx.zeros((0, 9, 8)), mx.ones((8, 3, 1)), groups=8).shape == (0, 7, 8)

@@ -60,7 +60,10 @@ def test_promotion_between_arrays(op: str) -> None:
                 a = module.ones((2,), dtype_of(module, first))
                 b = module.ones((2,), dtype_of(module, second))
                 found.append(outcome(lambda m=module, a=a, b=b: PROMOTING[op](m, a, b)))
-            if found[0] != found[1] and not (op == "floor_divide" and "complex64" in (first, second)):
+            # Products of integers are Tarry's own.
+            excused = found[1] == "error" and op == "matmul" and (first in INTEGERS or second in INTEGERS)
+            excused |= op == "floor_divide" and "complex64" in (first, second)
+            if found[0] != found[1] and not excused:
                 different.append(f"{op}({first}, {second}) is {found[0]}, in MLX {found[1]}")
     assert not different, "\n".join(different)
 

@@ -83,8 +83,8 @@ ERRORS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: mx.einsum("ii->i", a(3, 4)), ValueError, "repeated"),
     (lambda: mx.einsum("ij,jk", a(2, 5), a(3, 4)), ValueError, "differ"),
     (lambda: mx.einsum("ij,jk", mx.ones((2, 2), mx.int32), mx.ones((2, 2), mx.int32)), ValueError, "inexact"),
-    (lambda: mx.einsum("ij,jk", [a(2, 3), a(3, 4)]), TypeError, "array"),
-    (lambda: mx.einsum(a(2), "i"), TypeError, "str|array"),
+    (lambda: mx.einsum("ij,jk", [a(2, 3), a(3, 4)]), RuntimeError, "arrays"),
+    (lambda: mx.einsum(a(2), "i"), TypeError, "a string"),
 ]  # fmt: skip
 
 
@@ -185,7 +185,7 @@ def test_export_to_dot(tmp_path: Path) -> None:
     assert '{ rank=source; "x"; }' in text and text.count("rank=source") == 2
     assert text.count("shape=rectangle") == 3 and text.count("rank=sink") == 1
     assert all(f'label="{name}"' in text for name in ("Multiply", "Exp", "Add"))
-    with pytest.raises(TypeError):
+    with pytest.raises(ValueError, match=r"\[export_to_dot\] Expected arrays"):
         mx.export_to_dot(file, 1.0)
 
 
@@ -195,5 +195,5 @@ def test_depends() -> None:
     assert found is not x and found.tolist() == [1]
     assert [value.tolist() for value in mx.depends((x, y), [y])] == [[1], [2]]
     assert mx.grad(lambda t: mx.sum(mx.depends(t, y) * 3))(x).tolist() == [3]
-    with pytest.raises(TypeError):
+    with pytest.raises(RuntimeError, match=r"\[depends\] Expected arrays"):
         mx.depends(x, [1.0])

@@ -26,7 +26,7 @@ Z23 = zeros(2, 3)
 Z2 = zeros(2)
 Z3 = zeros(3)
 COMPLEX = mx.array(1j)
-WHOLE = mx.zeros((2, 3), dtype=mx.int32)
+TRUTHS = mx.zeros((2, 3), dtype=mx.bool_)
 
 SHAPES: list[Row] = [
     ("reshape", lambda: mx.reshape(Z23, (4, 2)), ValueError, r"4, ?2"),
@@ -76,7 +76,6 @@ VALUES: list[Row] = [
     ("erf", lambda: mx.erf(COMPLEX), ValueError, r"complex64"),
     ("floor", lambda: mx.floor(COMPLEX), ValueError, r"complex64"),
     ("sigmoid", lambda: mx.sigmoid(COMPLEX), ValueError, r"complex64"),
-    ("expm1", lambda: mx.expm1(COMPLEX), ValueError, r"complex64"),
     ("remainder", lambda: mx.remainder(COMPLEX, COMPLEX), ValueError, r"[Cc]omplex"),
     ("arctan2", lambda: mx.arctan2(COMPLEX, COMPLEX), ValueError, r"[Cc]omplex"),
     ("clip", lambda: mx.clip(Z2, None, None), ValueError, r"None"),
@@ -98,7 +97,7 @@ VALUES: list[Row] = [
 
 PRODUCTS: list[Row] = [
     ("matmul", lambda: mx.matmul(Z23, zeros(4, 5)), ValueError, r"\(2, ?3\).*\(4, ?5\)"),
-    ("matmul", lambda: mx.matmul(WHOLE, WHOLE.T), ValueError, r"int32"),
+    ("matmul", lambda: mx.matmul(TRUTHS, TRUTHS.T), ValueError, r"bool"),
     ("matmul", lambda: mx.matmul(mx.array(1.0), Z2), ValueError, r"\(\)|0"),
     ("matmul", lambda: mx.matmul(zeros(2, 2, 3), zeros(3, 3, 4)), ValueError, r"\(2,.*\(3,"),
     ("addmm", lambda: mx.addmm(zeros(4), Z23, zeros(3, 2)), ValueError, r"\(4,?\).*\(2, ?2\)"),

@@ -54,6 +54,74 @@ def test_categorical_as_mlx() -> None:
         np.testing.assert_array_equal(np.array(ours), np.array(theirs))
 
 
+@pytest.mark.parametrize("shape", [(1,), (17,), (1, 50), (5, 1), (1, 3, 1)], ids=str)
+def test_categorical_of_one_distribution_as_mlx(shape: tuple[int, ...]) -> None:
+    """Many samples of one distribution invert its distribution function."""
+    oracle = pytest.importorskip("mlx.core")
+    logits = 3 * np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    axis = int(np.argmax(shape))
+    options: list[dict[str, Any]] = [{}, {"num_samples": 5000}, {"num_samples": 0}]
+    options += [{"shape": (30, *[1] * (len(shape) - 1))}, {"shape": (4, 3, 1, 2)}]
+    for given in options:
+        ours = mx.random.categorical(mx.array(logits), axis, **given, key=mx.random.key(9))
+        theirs = oracle.random.categorical(oracle.array(logits), axis, **given, key=oracle.random.key(9))
+        np.testing.assert_array_equal(np.array(ours), np.array(theirs))
+    words = [mx.random.categorical(mx.array(logits).astype(t), axis, shape=(40,) * len(shape),
+                                   key=mx.random.key(1)) for t in (mx.float16, mx.float64)]  # fmt: skip
+    assert [word.dtype for word in words] == [mx.uint32] * 2 and words[0].shape == (40,) * len(shape)
+
+
+def covariances(*shape: int) -> np.ndarray:
+    factors = np.random.default_rng(4).standard_normal((*shape, shape[-1])).astype(np.float32)
+    return factors @ np.swapaxes(factors, -1, -2)
+
+
+MULTIVARIATE: dict[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]] = {
+    "one": ((3,), (3,), ()),
+    "many": ((3,), (3,), (7, 2)),
+    "means": ((4, 3), (3,), (2, 1)),
+    "matrices": ((3,), (4, 3), (5, 4)),
+    "both": ((2, 1, 3), (4, 3), (2, 4)),
+    "none": ((3,), (3,), (0, 2)),
+}
+
+
+@pytest.mark.parametrize("name", MULTIVARIATE)
+def test_multivariate_normal_as_mlx(name: str) -> None:
+    oracle = pytest.importorskip("mlx.core")
+    mean_shape, matrices, shape = MULTIVARIATE[name]
+    mean = np.random.default_rng(1).standard_normal(mean_shape).astype(np.float32)
+    found = [
+        np.array(m.random.multivariate_normal(m.array(mean), m.array(covariances(*matrices)), shape,
+                                              key=m.random.key(5)))
+        for m in (mx, oracle)
+    ]  # fmt: skip
+    assert found[0].shape == found[1].shape
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-4, atol=1e-5)
+
+
+def test_multivariate_normal_has_its_moments() -> None:
+    covariance = np.array([[2.0, -0.6], [-0.6, 0.5]], np.float32)
+    drawn = mx.random.multivariate_normal(mx.array([3.0, -1.0]), mx.array(covariance), (20000,),
+                                          key=mx.random.key(2))  # fmt: skip
+    np.testing.assert_allclose(np.array(drawn).mean(0), [3, -1], atol=0.04)
+    np.testing.assert_allclose(np.cov(np.array(drawn).T), covariance, atol=0.06)
+
+
+def test_multivariate_normal_refuses() -> None:
+    draw = mx.random.multivariate_normal
+    mean, matrix = mx.zeros((2,)), mx.eye(2)
+    refused: list[tuple[Any, ...]] = [
+        (mx.array(1.0), matrix), (mean, mean), (mx.zeros((3,)), matrix), (mean, mx.zeros((2, 3))),
+        (mx.zeros((4, 2)), matrix, (3,)), (mean, matrix, (), mx.float16),
+    ]  # fmt: skip
+    for arguments in refused:
+        with pytest.raises(ValueError, match=r"\[multivariate_normal\]"):
+            draw(*arguments)
+    with pytest.raises(TypeError):
+        draw([1.0, 2.0], matrix)  # type: ignore[arg-type]
+
+
 def test_laplace_as_mlx() -> None:
     oracle = pytest.importorskip("mlx.core")
     ours = mx.random.laplace((1000,), loc=1.0, scale=2.0, key=mx.random.key(9))
@@ -119,8 +187,8 @@ ERRORS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: mx.random.key(-1), TypeError, r"^\[key\] .*-1"),
     (lambda: mx.random.key(2**64), TypeError, r"^\[key\]"),
     (lambda: mx.random.seed(1.5), TypeError, r"^\[seed\] .*1\.5"),  # type: ignore[arg-type]
-    (lambda: mx.random.split(mx.array([1, 2])), ValueError, r"^\[bits\] .*uint32.*int32"),
-    (lambda: mx.random.split(mx.zeros((3,), mx.uint32)), ValueError, r"^\[bits\] .*\(3,\)"),
+    (lambda: mx.random.split(mx.array([1, 2])), ValueError, r"^\[split\] .*uint32.*int32"),
+    (lambda: mx.random.split(mx.zeros((3,), mx.uint32)), ValueError, r"^\[split\] .*\(3,\)"),
     (lambda: mx.random.uniform(shape=3), TypeError, r"^\[uniform\] .*shape"),  # type: ignore[arg-type]
     (lambda: mx.random.uniform(shape=(2,), dtype=mx.int32), ValueError, r"^\[uniform\] .*int32"),
     (lambda: mx.random.uniform(mx.zeros((2,)), 1), ValueError, r"^\[uniform\] .*\(2,\)"),

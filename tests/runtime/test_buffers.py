@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import itertools
 import os
 import threading
 import weakref
@@ -36,6 +37,16 @@ def test_size_classes_waste_less_than_a_quarter():
         assert size_class(capacity) == capacity
         assert nbytes < 512 or capacity <= 1.25 * nbytes
         previous = capacity
+
+
+def test_large_blocks_start_at_different_places_of_a_page():
+    allocator = Allocator()
+    buffers = [allocator.allocate(1 << 20) for _ in range(8)]
+    places = sorted(buffer.address % memory.PERIOD for buffer in buffers)
+    assert all(second - first >= 256 for first, second in itertools.pairwise(places))
+    for buffer in buffers:
+        assert buffer.address % 64 == 0
+        ctypes.memset(buffer.address, 1, buffer.nbytes + 64)
 
 
 def test_blocks_are_reused():
@@ -247,9 +258,9 @@ def test_functions_of_the_module():
 
 @pytest.mark.parametrize("limit", [-1, 1.5, "1 GB", None, True])
 def test_bad_limits(limit):
-    with pytest.raises(TypeError, match=r"\[set_memory_limit\] Expected an integer number of bytes"):
+    with pytest.raises(TypeError, match=r"\[set_memory_limit\] Expected a number of bytes"):
         memory.set_memory_limit(limit)
-    with pytest.raises(TypeError, match=r"\[set_cache_limit\] Expected an integer number of bytes"):
+    with pytest.raises(TypeError, match=r"\[set_cache_limit\] Expected a number of bytes"):
         memory.set_cache_limit(limit)
 
 

@@ -65,7 +65,10 @@ def test_the_architecture_page_names_every_setting() -> None:
     assert named == settings_table()
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/architecture.md", "docs/gelu.md", "docs/beyond-mlx.md"])
+@pytest.mark.parametrize(
+    "name",
+    ["README.md", "docs/architecture.md", "docs/gelu.md", "docs/beyond-mlx.md", "docs/array-api.md"],
+)
 def test_links_lead_somewhere(name: str) -> None:
     path = ROOT / name
     for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", path.read_text(encoding="utf-8")):

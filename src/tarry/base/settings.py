@@ -29,6 +29,11 @@ class Settings:
         self.cache_directory = os.environ.get("TARRY_CACHE_DIR") or _platform_cache()
         self.target = os.environ.get("TARRY_TARGET", "host")
 
+    @property
+    def watching(self) -> bool:
+        """Whether somebody wants to look at what the compiler does."""
+        return self.debug > 0 or self.check > 0
+
 
 def available_cores() -> int:
     """The number of cores this process may run on."""

@@ -5,15 +5,44 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+# Trees of so many containers are looked at for one that contains itself, which has no end.
+SUSPICIOUS = 1 << 14
+
+
+def contains_itself(tree: Any) -> bool:
+    """Whether some container of the tree is inside itself.
+
+    >>> ring = [1]
+    >>> ring.append(ring)
+    >>> contains_itself(ring), contains_itself([ring[:1], ring[:1]])
+    (True, False)
+    """
+    path: set[int] = set()
+    done: set[int] = set()
+    stack = [(tree, False)]
+    while stack:
+        item, left = stack.pop()
+        if left:
+            path.remove(id(item))
+            done.add(id(item))
+        elif isinstance(item, (list, tuple, dict)) and id(item) not in done:
+            if id(item) in path:
+                return True
+            path.add(id(item))
+            stack.append((item, True))
+            stack.extend([(child, False) for child in (item.values() if isinstance(item, dict) else item)])
+    return False
+
 
 def leaves(tree: Any) -> list[Any]:
-    """The leaves, depth first; dicts in insertion order.
+    """The leaves, depth first; dicts in insertion order. ValueError for a tree that contains itself.
 
     >>> leaves({"a": [1, (2, 3)], "b": 4})
     [1, 2, 3, 4]
     """
     found: list[Any] = []
     stack = [tree]
+    containers = 0
     while stack:
         item = stack.pop()
         if isinstance(item, (list, tuple)):
@@ -22,6 +51,10 @@ def leaves(tree: Any) -> list[Any]:
             stack.extend(reversed(item.values()))
         else:
             found.append(item)
+            continue
+        containers += 1
+        if containers == SUSPICIOUS and contains_itself(tree):
+            raise ValueError("[tree_flatten] A tree must not contain itself.")
     return found
 
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tarry.base.settings import settings
-from tarry.codegen.cache import Entry, ObjectCache, disk_cache, entry_key
+from tarry.codegen.cache import Entry, ObjectCache, disk_cache, entry_key, source_version
 from tarry.codegen.host import recall_host, remember_host
 from tarry.codegen.jobs import Job, start_job
 from tarry.codegen.link import load_object
@@ -391,16 +391,8 @@ def _compile(module: Module, target: Target, key: str, cache: ObjectCache | None
 
 @functools.cache
 def _source_version() -> str:
-    """The sizes and times of the files that write code: an edited one makes every entry another."""
-    here = os.path.dirname(os.path.abspath(__file__))
-    parts = []
-    for folder in (here, os.path.join(os.path.dirname(here), "loops")):
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.name.endswith(".py"):
-                    status = entry.stat()
-                    parts.append(f"{entry.name}:{status.st_size}:{status.st_mtime_ns}")
-    return " ".join(sorted(parts))
+    """The files that write code: an edited one makes every entry another."""
+    return source_version(("codegen", "loops"))
 
 
 def _detect_host() -> Target:

@@ -20,17 +20,14 @@ import stat
 import struct
 import time
 import warnings
+from collections.abc import Sequence
 
-# hashlib would load OpenSSL, which takes as long as all else that a warm start reads.
-try:
-    from _blake2 import blake2b
-except ImportError:
-    from hashlib import blake2b
-
+from tarry.base.digest import blake2b
 from tarry.base.settings import settings
 from tarry.runtime.counters import counters
 
 SIZE_LIMIT = 256 << 20
+PLAN_SIZE_LIMIT = 64 << 20
 
 _MAGIC = b"TARRY\x00\x00\x02"  # ends with the version of the format
 _LENGTHS = struct.Struct("<IQ")
@@ -38,6 +35,7 @@ _HASH_BYTES = 32
 _HEADER_BYTES = len(_MAGIC) + _HASH_BYTES + _LENGTHS.size
 _FOLDER, _SUFFIX = "objects", ".tarry"
 _HOST_FOLDER, _HOST_SUFFIX = "hosts", ".host"
+_PLAN_FOLDER, _PLAN_SUFFIX = "plans", ".plan"
 _TEMPORARY_PREFIX = "writing-"
 _ABANDONED_SECONDS = 3600.0
 _WRITES_PER_PRUNE = 64
@@ -207,14 +205,36 @@ def entry_key(parts: tuple[str, ...]) -> str:
     return digest.hexdigest()
 
 
+def source_version(folders: Sequence[str]) -> str:
+    """The sizes and times of the Python files in these folders of Tarry: what an edit changes."""
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    parts = []
+    for folder in folders:
+        with os.scandir(os.path.join(package, folder)) as entries:
+            for entry in entries:
+                if entry.name.endswith(".py"):
+                    status = entry.stat()
+                    parts.append(f"{folder}/{entry.name}:{status.st_size}:{status.st_mtime_ns}")
+    return " ".join(sorted(parts))
+
+
 def disk_cache() -> ObjectCache | None:
     """The cache the settings ask for, or None if they switch it off."""
+    return _open_cache(_FOLDER, _SUFFIX, SIZE_LIMIT)
+
+
+def plan_cache() -> ObjectCache | None:
+    """Where recipes of plans are kept, beside the objects; None if the settings switch the cache off."""
+    return _open_cache(_PLAN_FOLDER, _PLAN_SUFFIX, PLAN_SIZE_LIMIT)
+
+
+def _open_cache(folder: str, suffix: str, size_limit: int) -> ObjectCache | None:
     if not settings.disk_cache:
         return None
-    directory = settings.cache_directory
-    if directory not in _caches:
-        _caches[directory] = ObjectCache(directory)
-    return _caches[directory]
+    key = (settings.cache_directory, folder)
+    if key not in _caches:
+        _caches[key] = ObjectCache(settings.cache_directory, size_limit, folder, suffix)
+    return _caches[key]
 
 
 def host_cache() -> ObjectCache | None:
@@ -263,5 +283,5 @@ def _warn(message: str) -> None:
 
 
 _file_numbers = itertools.count()
-_caches: dict[str, ObjectCache] = {}
+_caches: dict[tuple[str, str], ObjectCache] = {}
 _warned: list[str] = []

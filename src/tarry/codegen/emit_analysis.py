@@ -22,7 +22,7 @@ from tarry.loops.operations import cost_of
 
 # A vector body up to this cost (in additions) is emitted four, or two, vectors wide.
 LIGHT_COST = 12
-MEDIUM_COST = 40
+MEDIUM_COST = 120
 # Vectors in flight in a body that only reduces.
 REDUCED_VECTORS = 8
 LINE_BYTES = 64  # of a cache
@@ -208,8 +208,11 @@ def choose_lanes(loop: Loop, live: set[int], target: Target) -> LaneChoice:
         unroll = 8  # a walk down columns should take whole cache lines on its way
     elif any(isinstance(s, Loop) and s.body and is_short(s, MOST_SHORT) for s in statements):
         unroll = min(unroll, line)  # rows a multiple of 4096 bytes apart share few places in the cache
-    while 4 >= unroll > 1 and unroll * pressure > registers - 2:
-        unroll //= 2
+    if unroll == 4 and unroll * pressure > registers - 2:
+        unroll = 2
+    # Two chains of operations side by side are worth some values kept in L1.
+    if unroll == 2 and pressure > registers * 3 // 4:
+        unroll = 1
     if unroll == 4 and cost <= LIGHT_COST // 2 and _only_reduces(statements, carried):
         unroll = REDUCED_VECTORS  # additions take three or four cycles, and two can start in each
     inside = [s.var for s in statements if isinstance(s, Loop)]
@@ -311,10 +314,7 @@ def _is_irregular(statement: Statement, variable: LoopVar, inside: Sequence[Loop
         return False
     access = statement.access if isinstance(statement, Store) else None
     if isinstance(statement, Instr):
-        if statement.op == "libm":
-            return True
-        if statement.op == "load":
-            access = statement.attribute if isinstance(statement.attribute, Access) else None
+        access = statement.attribute if isinstance(statement.attribute, Access) else None
     if access is None:
         return False
     found = regular_step(access.position, variable)

@@ -25,10 +25,10 @@ class KernelBuilder:
         element: Element,
         target: VectorTarget,
         parameters: Parameters = (),
-        attributes: str = "",
+        cold: bool = False,
     ) -> None:
         self.name = name
-        self.attributes = attributes  # of the function
+        self.cold = cold  # whether LLVM should spend no time on it
         self.parameters = parameters  # (type, name) of an inner function; none for a kernel
         self.element = element
         self.target = target
@@ -63,7 +63,8 @@ class KernelBuilder:
         linkage, listed = "", "ptr noalias %args, i64 %chunk, i64 %chunks"
         if self.parameters:
             linkage, listed = "internal ", ", ".join(f"{kind} %{name}" for kind, name in self.parameters)
-        head = f"define {linkage}void @{self.name}({listed}) {self.attributes} {{\nentry:\n"
+        attributes = "noinline optnone" if self.cold else ""
+        head = f"define {linkage}void @{self.name}({listed}) {attributes} {{\nentry:\n"
         return head + "\n".join([*self.entry, "  br label %body", "body:", *self.lines]) + "\n  ret void\n}\n"
 
     def start(self) -> None:
@@ -169,12 +170,31 @@ class KernelBuilder:
 
     def repeat(self, start: str | int, stop: str | int, step: str | int, body: Callable[[str], None]) -> None:
         """A loop that carries nothing."""
+        if self.cold:
+            self._repeat_in_memory(start, stop, step, body)
+            return
 
         def run(index: str, _: Values) -> Values:
             body(index)
             return []
 
         self.loop(start, stop, step, [], run)
+
+    def _repeat_in_memory(
+        self, start: str | int, stop: str | int, step: str | int, body: Callable[[str], None]
+    ) -> None:
+        """The same with an index that lives on the stack: LLVM would analyse every loop that counts."""
+        slot = self.entry_value("alloca i64, align 8")
+        head, done = self.fresh_label("loop"), self.fresh_label("done")
+        self.statement(f"store i64 {start}, ptr {slot}, align 8")
+        self.statement(f"br i1 {self.compare('slt', start, stop)}, label %{head}, label %{done}")
+        self.place_label(head)
+        index = self.value(f"load i64, ptr {slot}, align 8")
+        body(index)
+        following = self.integer("add nsw", index, step)
+        self.statement(f"store i64 {following}, ptr {slot}, align 8")
+        self.statement(f"br i1 {self.compare('slt', following, stop)}, label %{head}, label %{done}")
+        self.place_label(done)
 
     def branch(
         self,
@@ -300,10 +320,10 @@ class KernelBuilder:
             rounded = self.round_half(values[0], lanes)
         self.statement(f"store {kind} {rounded}, ptr {pointer}, align 2")
 
-    def prefetch(self, pointer: str) -> None:
-        """Ask for the cache line at an address; any address is safe."""
+    def prefetch(self, pointer: str, write: bool = False) -> None:
+        """Ask for the cache line at an address, to read it or to write it; any address is safe."""
         self.declarations.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
-        self.statement(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 0, i32 3, i32 1)")
+        self.statement(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 {int(write)}, i32 3, i32 1)")
 
     def call(self, name: str, parameters: Parameters, values: Sequence[str | int]) -> None:
         """Call an inner function."""
@@ -443,20 +463,46 @@ class KernelBuilder:
         return self.shuffle(kind, value, "poison", list(range(first, first + count)))
 
     def transpose(self, rows: Values) -> Values:
-        """Transpose a square of `lanes` vectors by shuffles that exchange blocks of 1, 2, 4, ... lanes."""
-        lanes = self.lanes
-        kind = self.accumulator_vector(lanes)
-        step = 1
+        """Transpose a square of `lanes` vectors by shuffles that are one instruction each.
+
+        Pairs of rows are interleaved within pieces of 128 bits, until each piece holds a column; then pieces
+        change places.
+        """
+        lanes, step = self.lanes, 1
+        kind, piece = self.accumulator_vector(lanes), 16 // self.element.accumulator_bytes
         while step < lanes:
             following = list(rows)
             for upper in range(lanes):
                 if upper & step:
                     continue
                 lower = upper | step
-                high = [lanes + lane - step if lane & step else lane for lane in range(lanes)]
-                low = [lanes + lane if lane & step else lane + step for lane in range(lanes)]
-                following[upper] = self.shuffle(kind, rows[upper], rows[lower], high)
-                following[lower] = self.shuffle(kind, rows[upper], rows[lower], low)
+                if step < piece:
+                    orders = interleaved(lanes, piece, step)
+                    first = upper - upper % (2 * step) + 2 * (upper % step)
+                    places = first, first + 1
+                else:
+                    orders, places = exchanged(lanes, step), (upper, lower)
+                for place, order in zip(places, orders):
+                    following[place] = self.shuffle(kind, rows[upper], rows[lower], order)
             rows = following
             step *= 2
         return rows
+
+
+def interleaved(lanes: int, piece: int, step: int) -> tuple[list[int], list[int]]:
+    """Shuffles that take `step` elements of two vectors by turns: of the first, the second half of pieces."""
+    low = [
+        source + start + run + i
+        for start in range(0, lanes, piece)
+        for run in range(0, piece // 2, step)
+        for source in (0, lanes)
+        for i in range(step)
+    ]
+    return low, [lane + piece // 2 for lane in low]
+
+
+def exchanged(lanes: int, step: int) -> tuple[list[int], list[int]]:
+    """Shuffles by which the second `step` elements of a vector and the first of another change places."""
+    high = [lanes + lane - step if lane & step else lane for lane in range(lanes)]
+    low = [lanes + lane if lane & step else lane + step for lane in range(lanes)]
+    return high, low

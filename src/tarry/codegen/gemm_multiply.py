@@ -14,7 +14,7 @@ from tarry.codegen.gemm_pack import PackedLayout
 from tarry.codegen.gemm_slots import EpilogueCall, GemmSlots
 from tarry.codegen.gemm_tile import TILE_PARAMETERS
 
-PANEL_SLIVERS = 6  # of B in the second cache while rows of A pass: 128 KiB
+PANEL_SLIVERS = 8  # of B in the second cache while rows of A pass: 256 KiB
 
 
 def copy_row(build: KernelBuilder, move: Callable[[str, int], None], count: str) -> None:
@@ -74,28 +74,36 @@ class TileMultiply:
             for name, packed in (("a_row", layout.a_row), ("a_column", layout.a_column))
         )
         self.packed_strides = layout.batch_strides("a"), layout.batch_strides("b")
-        row_blocks = build.divide_up(slots["m"], slots["row_block"])
-        column_blocks = build.divide_up(slots["n"], slots["column_block"])
-        blocks = build.multiply(row_blocks, column_blocks)
+        self.row_blocks = build.divide_up(slots["m"], slots["row_block"])
+        self.column_blocks = build.divide_up(slots["n"], slots["column_block"])
+        blocks = build.multiply(self.row_blocks, self.column_blocks)
         low, high = slots.item_range(build.multiply(slots.batch(), blocks))
 
         def item(index: str) -> None:
             self.batch = build.integer("udiv", index, blocks)
             block = build.integer("urem", index, blocks)
-            row = build.multiply(build.integer("urem", block, row_blocks), slots["row_block"])
-            column = build.multiply(build.integer("udiv", block, row_blocks), slots["column_block"])
+            column_block, row_block = build.divide(block, self.row_blocks)
+            row, row_after = self.bounds(row_block, self.row_blocks, layout.tiles, self.height)
+            column, column_after = self.bounds(column_block, self.column_blocks, layout.slivers, self.columns)
+            self.row_stop = build.minimum(row_after, slots["m"])
+            self.column_stop = build.minimum(column_after, slots["n"])
             self.multiply_block(row, column)
 
         build.repeat(low, high, 1, item)
 
+    def bounds(self, block: str, blocks: str, pieces: str, size: int) -> tuple[str, str]:
+        """Where a block starts and ends: blocks differ by one piece at most, so threads get equal shares."""
+        build = self.build
+        low = build.integer("udiv", build.multiply(block, pieces), blocks)
+        high = build.integer("udiv", build.multiply(build.add(block, 1), pieces), blocks)
+        return build.multiply(low, size), build.multiply(high, size)
+
     def multiply_block(self, row: str, column: str) -> None:
         build, slots = self.build, self.slots
-        self.row_stop = build.minimum(build.add(row, slots["row_block"]), slots["m"])
-        self.column_stop = build.minimum(build.add(column, slots["column_block"]), slots["n"])
         indices = slots.batch_indices(self.batch)
         self.left = build.stored(slots["a"], slots.offset("a", indices))
         self.right = build.stored(slots["b"], slots.offset("b", indices))
-        self.panels, self.slivers = (
+        self.rows, self.slivers = (
             build.scalar(start, build.dot(indices, strides))
             for start, strides in zip((self.layout.a_start, slots["packed"]), self.packed_strides)
         )
@@ -130,6 +138,7 @@ class TileMultiply:
         if self.narrow:  # results are rounded on the way from the edge tile to memory
             slivers = build.select(self.last, 0, slivers)
         first_edge = build.add(column, build.multiply(slivers, self.columns))
+        first_sliver = self.find_sliver(column, column)
 
         def one_row(wanted: str) -> None:
             tile_row = build.select(self.shifts, build.minimum(wanted, self.last_tile), wanted)
@@ -137,8 +146,8 @@ class TileMultiply:
             whole = build.compare("eq", rows, self.height)
             count = build.select(whole, slivers, 0)
             place = build.add(build.multiply(tile_row, self.partial_row), column)
-            a, b = self.find_rows(tile_row), self.find_sliver(column, column)
-            self.call_tiles(a, b, build.accumulated(self.sums, place), self.partial_row, count)
+            sums = build.accumulated(self.sums, place)
+            self.call_tiles(self.find_rows(tile_row), first_sliver, sums, self.partial_row, count)
             edge = build.select(whole, first_edge, column)
             build.repeat(edge, stop, self.columns, lambda c: self.multiply_edge(tile_row, c, stop))
 
@@ -153,10 +162,12 @@ class TileMultiply:
         return build.select_pointer(self.packs_b, packed, build.stored(self.right, place))
 
     def find_rows(self, row: str) -> str:
-        """Address of the rows of A from `row` on; packed, they start with a tile."""
+        """Address of the rows of A from `row` on."""
         build, slots = self.build, self.slots
-        tile = build.multiply(build.integer("udiv", row, self.height), self.layout.a_tile)
-        packed = build.scalar(self.panels, build.add(tile, build.multiply(self.k, self.layout.a_column)))
+        inside = build.add(
+            build.multiply(row, self.layout.a_row), build.multiply(self.k, self.layout.a_column)
+        )
+        packed = build.scalar(self.rows, inside)
         place = build.add(build.multiply(row, slots["a_row"]), build.multiply(self.k, slots["a_column"]))
         return build.select_pointer(self.packs_a, packed, build.stored(self.left, place))
 

@@ -2,14 +2,40 @@
 
 B is packed into slivers that hold `tile_columns` columns over a block of k, row after row:
 [k][component][column]. The slivers of one block of k are neighbours, so what a kernel reuses is one piece of
-memory that fills a cache evenly. A is packed only where tiles cannot read it in place: into panels as high as
-a tile, [k][row][component], where its rows are neighbours (so that nothing is transposed), else row by row.
-Both hold accumulator precision, so narrow dtypes are converted once. Packed A follows packed B.
+memory that fills a cache evenly. A is packed only where tiles cannot read it in place, or would read it from
+far apart: row by row, so that the tiles read it as they read A in place. Both hold accumulator precision, so
+narrow dtypes are converted once. Packed A follows packed B.
+
+Three inner functions move the elements: runs of neighbours, squares to transpose, and single ones.
 """
 
 from tarry.codegen.gemm import GROUP_SLIVERS, GROUP_TILES, ROW_PADDING
 from tarry.codegen.gemm_builder import KernelBuilder, Values
 from tarry.codegen.gemm_slots import GemmSlots
+
+# Lengths of what is read are in elements, of what is written in scalars of accumulator precision.
+RUN_PARAMETERS = (
+    ("ptr", "source"), ("ptr", "destination"),
+    ("i64", "source_row"), ("i64", "destination_row"),
+    ("i64", "piece"),  # from one piece of a packed row to the next
+    ("i64", "rows"), ("i64", "pieces"),  # of tile_columns elements each
+)  # fmt: skip
+
+SQUARE_PARAMETERS = (
+    ("ptr", "source"), ("ptr", "destination"),
+    ("i64", "source_line"), ("i64", "destination_line"),
+    ("i64", "last"),  # of the lines that exist; others repeat it
+    ("i64", "bands"),  # of as many lines as a vector has lanes
+    ("i64", "squares"),  # of each band
+)  # fmt: skip
+
+ELEMENT_PARAMETERS = (
+    ("ptr", "source"), ("ptr", "destination"),
+    ("i64", "source_row"), ("i64", "source_column"),
+    ("i64", "destination_row"), ("i64", "destination_column"),
+    ("i64", "part"),  # from one component to the next
+    ("i64", "rows"), ("i64", "columns"),
+)  # fmt: skip
 
 
 class PackedLayout:
@@ -37,12 +63,8 @@ class PackedLayout:
         )
         self.tiles = build.divide_up(slots["m"], tile_rows)
         pitch = build.multiply(build.add(slots["k"], ROW_PADDING), components)
-        # Room for one more step of k: whole vectors write past the end of a panel.
-        self.a_tile = build.multiply(pitch, tile_rows)
-        self.a_matrix = build.multiply(self.tiles, self.a_tile)
-        self.in_panels = build.compare("eq", slots["a_row"], 1)
-        self.a_row = build.select(self.in_panels, components, pitch)
-        self.a_column = build.select(self.in_panels, tile_rows * components, components)
+        self.a_row, self.a_column = pitch, str(components)
+        self.a_matrix = build.multiply(build.multiply(self.tiles, tile_rows), pitch)
         start = build.multiply(self.b_matrices, self.b_matrix)
         self.a_start = build.scalar(slots["packed"], start)
 
@@ -60,13 +82,123 @@ class PackedLayout:
         ]
 
 
+class RunFunction:
+    """Writes the inner function that copies pieces of rows whose elements are neighbours.
+
+    `split` takes complex numbers apart, as slivers of B want them.
+    """
+
+    def __init__(self, build: KernelBuilder, tile_columns: int, split: bool) -> None:
+        self.build = build
+        self.tile_columns = tile_columns
+        self.split = split
+
+    def emit(self) -> None:
+        build = self.build
+        build.start()
+
+        def one_row(_: str, pointers: Values) -> Values:
+            source, destination = pointers
+
+            def one_piece(_: str, places: Values) -> Values:
+                self.copy(*places)
+                return [build.stored(places[0], self.tile_columns), build.scalar(places[1], "%piece")]
+
+            build.loop(0, "%pieces", 1, [("ptr", source), ("ptr", destination)], one_piece)
+            return [build.stored(source, "%source_row"), build.scalar(destination, "%destination_row")]
+
+        build.loop(0, "%rows", 1, [("ptr", "%source"), ("ptr", "%destination")], one_row)
+
+    def copy(self, source: str, destination: str) -> None:
+        build = self.build
+        for column in range(0, self.tile_columns, build.lanes):
+            values = build.load_stored(build.stored(source, column), build.lanes)
+            if self.split:
+                for part, value in enumerate(values):
+                    place = build.scalar(destination, part * self.tile_columns + column)
+                    build.store_plain(value, place, build.lanes)
+            else:
+                build.store_accumulated(values, build.accumulated(destination, column), build.lanes)
+
+
+class SquareFunction:
+    """Writes the inner function that transposes real numbers in squares: the lines of the source are read
+    side by side, and their neighbours become lines of the destination."""
+
+    def __init__(self, build: KernelBuilder) -> None:
+        self.build = build
+
+    def emit(self) -> None:
+        build = self.build
+        build.start()
+        down = [build.multiply("%destination_line", lane) for lane in range(1, build.lanes + 1)]
+
+        def band(number: str, places: Values) -> Values:
+            first = build.multiply(number, build.lanes)
+            lines = []
+            for lane in range(build.lanes):
+                line = build.minimum(build.add(first, lane), "%last")
+                lines.append(build.stored("%source", build.multiply(line, "%source_line")))
+
+            def square(index: str, corner: Values) -> Values:
+                along = build.multiply(index, build.lanes)
+                loaded = [build.load_stored(build.stored(line, along), build.lanes)[0] for line in lines]
+                offsets: list[str | int] = [0, *down]
+                for offset, value in zip(offsets, build.transpose(loaded)):
+                    build.store_plain(value, build.scalar(corner[0], offset), build.lanes)
+                return [build.scalar(corner[0], down[-1])]
+
+            build.loop(0, "%squares", 1, [("ptr", places[0])], square)
+            return [build.scalar(places[0], build.lanes)]
+
+        build.loop(0, "%bands", 1, [("ptr", "%destination")], band)
+
+
+class ElementFunction:
+    """Writes the inner function that copies a rectangle of any strides, one element at a time."""
+
+    def __init__(self, build: KernelBuilder) -> None:
+        self.build = build
+
+    def emit(self) -> None:
+        build = self.build
+        build.start()
+
+        def one_row(_: str, pointers: Values) -> Values:
+            def one(_: str, places: Values) -> Values:
+                for part, value in enumerate(build.load_stored(places[0], 1)):
+                    place = build.scalar(places[1], "%part") if part else places[1]
+                    build.store_plain(value, place, 1)
+                following = build.stored(places[0], "%source_column")
+                return [following, build.scalar(places[1], "%destination_column")]
+
+            build.loop(0, "%columns", 1, [("ptr", pointer) for pointer in pointers], one)
+            source, destination = pointers
+            return [build.stored(source, "%source_row"), build.scalar(destination, "%destination_row")]
+
+        build.loop(0, "%rows", 1, [("ptr", "%source"), ("ptr", "%destination")], one_row)
+
+
+class PackFunctions:
+    """The names of the inner functions; complex numbers are never transposed in squares."""
+
+    def __init__(self, rows: str, slivers: str, squares: str, elements: str) -> None:
+        self.rows = rows
+        self.slivers = slivers
+        self.squares = squares
+        self.elements = elements
+
+
 class Packer:
     """Writes the step that packs; its work items are groups of slivers of B, then groups of tiles of A."""
 
-    def __init__(self, build: KernelBuilder, tile_rows: int, tile_columns: int) -> None:
+    def __init__(
+        self, build: KernelBuilder, tile_rows: int, tile_columns: int, functions: PackFunctions
+    ) -> None:
         self.build = build
         self.tile_rows = tile_rows
         self.tile_columns = tile_columns
+        self.functions = functions
         self.components = build.element.components
 
     def emit(self) -> None:
@@ -87,179 +219,160 @@ class Packer:
 
             def pack_a() -> None:
                 matrix, group = build.divide(build.subtract(index, items_b), groups_a)
-                self.pack_tiles(matrix, build.multiply(group, GROUP_TILES * self.tile_rows))
+                self.pack_rows(matrix, build.multiply(group, GROUP_TILES * self.tile_rows))
 
             build.choose(build.compare("slt", index, items_b), pack_b, pack_a)
 
         build.repeat(low, high, 1, item)
 
+    def parts(self, length: str) -> list[tuple[str, str]]:
+        """Where to start and how many vectors to take, twice: the last vector may go over some again."""
+        build = self.build
+        rest = build.compare("ne", build.integer("urem", length, build.lanes), 0)
+        whole = build.integer("udiv", length, build.lanes)
+        return [("0", whole), (build.subtract(length, build.lanes), build.select(rest, 1, 0))]
+
     # B
 
     def pack_slivers(self, matrix: str, first: str) -> None:
         build, slots, layout = self.build, self.slots, self.layout
-        stop = build.minimum(build.add(first, GROUP_SLIVERS), layout.slivers)
         offset = slots.offset("b", slots.indices(matrix, layout.b_extents))
         source = build.stored(slots["b"], offset)
         packed = build.scalar(slots["packed"], build.multiply(matrix, layout.b_matrix))
-        end = build.multiply(build.add(first, GROUP_SLIVERS), self.tile_columns)
+        column = build.multiply(first, self.tile_columns)
+        most = GROUP_SLIVERS * self.tile_columns
+        columns = build.minimum(build.subtract(slots["n"], column), most)
         across = build.compare("eq", slots["b_column"], 1)
-        grouped = build.both(across, build.compare("sle", end, slots["n"]))
+        along = build.compare("eq", slots["b_row"], 1)
 
         def depth_block(k: str) -> None:
             length = build.minimum(build.subtract(slots["k"], k), slots["depth_block"])
-            block = build.scalar(packed, build.multiply(k, layout.row_of_slivers))
-            start = build.stored(source, build.multiply(k, slots["b_row"]))
             size = build.multiply(length, layout.width)
+            place = build.multiply(k, layout.row_of_slivers)
+            block = build.scalar(packed, build.add(place, build.multiply(first, size)))
+            corner = build.add(build.multiply(k, slots["b_row"]), build.multiply(column, slots["b_column"]))
+            start = build.stored(source, corner)
 
-            def one(sliver: str) -> None:
-                column = build.multiply(sliver, self.tile_columns)
-                left = build.minimum(build.subtract(slots["n"], column), self.tile_columns)
-                corner = build.stored(start, build.multiply(column, slots["b_column"]))
-                self.pack_sliver(corner, build.scalar(block, build.multiply(sliver, size)), left, length)
+            def otherwise() -> None:
+                if self.components == 2:
+                    self.pack_columns(start, block, (size, length), columns, "0")
+                else:
+                    enough = build.compare("sge", length, build.lanes)
+                    whole = build.select(build.both(along, enough), columns, 0)
+                    self.pack_transposed(start, block, (size, length), whole)
+                    self.pack_columns(start, block, (size, length), columns, whole)
 
-            def several() -> None:
-                corner = build.stored(start, build.multiply(first, self.tile_columns))
-                self.pack_group(corner, build.scalar(block, build.multiply(first, size)), size, length)
-
-            build.choose(grouped, several, lambda: build.repeat(first, stop, 1, one))
+            build.choose(across, lambda: self.pack_across(start, block, (size, length), columns), otherwise)
 
         build.repeat(0, slots["k"], slots["depth_block"], depth_block)
 
-    def pack_group(self, source: str, destination: str, size: str, length: str) -> None:
-        """Whole slivers whose columns are neighbours: long runs of memory, row by row."""
-        build = self.build
+    def pack_across(self, start: str, block: str, sliver: tuple[str, str], columns: str) -> None:
+        """Neighbouring columns: long runs of memory, row by row. `sliver` is its size and length."""
+        build, slots = self.build, self.slots
+        whole = build.integer("udiv", columns, self.tile_columns)
+        size, length = sliver
+        values: list[str | int] = [start, block, slots["b_row"], self.layout.width, size, length, whole]
+        build.call(self.functions.slivers, RUN_PARAMETERS, values)
+        self.pack_columns(start, block, sliver, columns, build.multiply(whole, self.tile_columns))
 
-        def one_row(row: str) -> None:
-            pointer = build.stored(source, build.multiply(row, self.slots["b_row"]))
-            place = build.scalar(destination, build.multiply(row, self.layout.width))
-            for _ in range(GROUP_SLIVERS):
-                for column in range(0, self.tile_columns, build.lanes):
-                    values = build.load_stored(build.stored(pointer, column), build.lanes)
-                    for part, value in enumerate(values):
-                        target = build.scalar(place, part * self.tile_columns + column)
-                        build.store_plain(value, target, build.lanes)
-                pointer = build.stored(pointer, self.tile_columns)
-                place = build.scalar(place, size)
+    def pack_transposed(self, start: str, block: str, sliver: tuple[str, str], columns: str) -> None:
+        """Unit stride along k: transpose squares."""
+        build, slots = self.build, self.slots
+        size, length = sliver
 
-        build.repeat(0, length, 1, one_row)
+        def one(column: str) -> None:
+            source = build.stored(start, build.multiply(column, slots["b_column"]))
+            number = build.integer("udiv", column, self.tile_columns)
+            place = build.scalar(block, build.multiply(number, size))
+            left = build.subtract(columns, column)
+            bands = self.tile_columns // build.lanes
+            strides = slots["b_column"], self.layout.width
+            for k, squares in self.parts(length):
+                target = build.scalar(place, build.multiply(k, self.layout.width))
+                last = build.subtract(left, 1)
+                values: list[str | int] = [build.stored(source, k), target, *strides, last, bands, squares]
+                build.call(self.functions.squares, SQUARE_PARAMETERS, values)
 
-    def pack_sliver(self, source: str, destination: str, left: str, length: str) -> None:
-        build = self.build
-        if self.components == 2:
-            self.pack_plain(source, destination, left, ("0", length))
-            return
-        along = build.compare("eq", self.slots["b_row"], 1)
-        whole = build.select(along, build.round_down(length, build.lanes), 0)
-        self.pack_transposed(source, destination, left, whole)
-        self.pack_plain(source, destination, left, (whole, length))
+        build.repeat(0, columns, self.tile_columns, one)
 
-    def pack_transposed(self, source: str, destination: str, left: str, whole: str) -> None:
-        """Unit stride along k: transpose squares. Columns past the edge repeat the last one."""
-        build = self.build
-        last = build.subtract(left, 1)
+    def pack_columns(self, start: str, block: str, sliver: tuple[str, str], columns: str, first: str) -> None:
+        """The columns from `first` on, the start of a sliver; the last one is repeated to fill its sliver."""
+        build, slots = self.build, self.slots
+        size, length = sliver
 
-        def group(first: str) -> None:
-            columns = []
-            for lane in range(build.lanes):
-                column = build.minimum(build.add(first, lane), last)
-                columns.append(build.stored(source, build.multiply(column, self.slots["b_column"])))
-            place = build.scalar(destination, first)
+        def copy(column: str, place: str, count: str, stride: str) -> None:
+            source = build.stored(start, build.multiply(column, slots["b_column"]))
+            strides: list[str | int] = [slots["b_row"], stride, self.layout.width, 1, self.tile_columns]
+            values: list[str | int] = [source, place, *strides, length, count]
+            build.call(self.functions.elements, ELEMENT_PARAMETERS, values)
 
-            def square(row: str) -> None:
-                loaded = [build.load_stored(build.stored(column, row), build.lanes)[0] for column in columns]
-                corner = build.scalar(place, build.multiply(row, self.tile_columns))
-                for lane, value in enumerate(build.transpose(loaded)):
-                    build.store_plain(value, build.scalar(corner, lane * self.tile_columns), build.lanes)
+        def one(column: str) -> None:
+            number = build.integer("udiv", column, self.tile_columns)
+            place = build.scalar(block, build.multiply(number, size))
+            count = build.minimum(build.subtract(columns, column), self.tile_columns)
+            copy(column, place, count, slots["b_column"])
+            # What lies there may be numbers that processors are slow at.
+            missing = build.subtract(self.tile_columns, count)
+            copy(build.subtract(columns, 1), build.scalar(place, count), missing, "0")
 
-            build.repeat(0, whole, build.lanes, square)
-
-        build.repeat(0, self.tile_columns, build.lanes, group)
-
-    def pack_plain(self, source: str, destination: str, left: str, rows: tuple[str, str]) -> None:
-        """Any strides, one element at a time, for a range of rows."""
-        build = self.build
-        last = build.subtract(left, 1)
-
-        def one_row(row: str) -> None:
-            pointer = build.stored(source, build.multiply(row, self.slots["b_row"]))
-            place = build.scalar(destination, build.multiply(row, self.layout.width))
-
-            def one(column: str) -> None:
-                used = build.minimum(column, last)
-                offset = build.multiply(used, self.slots["b_column"])
-                values = build.load_stored(build.stored(pointer, offset), 1)
-                for part, value in enumerate(values):
-                    place_of_part = build.scalar(place, part * self.tile_columns)
-                    build.store_plain(value, build.scalar(place_of_part, column), 1)
-
-            build.repeat(0, self.tile_columns, 1, one)
-
-        build.repeat(rows[0], rows[1], 1, one_row)
+        build.repeat(first, columns, self.tile_columns, one)
 
     # A
 
-    def pack_tiles(self, matrix: str, first: str) -> None:
+    def pack_rows(self, matrix: str, first: str) -> None:
         """The rows of a few tiles. Rows past the edge hold whatever was there: their results are dropped."""
         build, slots, layout = self.build, self.slots, self.layout
-        stop = build.minimum(build.add(first, GROUP_TILES * self.tile_rows), slots["m"])
+        rows = build.minimum(build.subtract(slots["m"], first), GROUP_TILES * self.tile_rows)
         offset = slots.offset("a", slots.indices(matrix, layout.a_extents))
-        source = build.stored(slots["a"], offset)
-        self.packed = build.scalar(layout.a_start, build.multiply(matrix, layout.a_matrix))
+        source = build.stored(slots["a"], build.add(offset, build.multiply(first, slots["a_row"])))
+        packed = build.scalar(layout.a_start, build.multiply(matrix, layout.a_matrix))
+        place = build.scalar(packed, build.multiply(first, layout.a_row))
+        along = build.compare("eq", slots["a_column"], 1)
+        enough = build.compare("sge", slots["k"], self.tile_columns)
 
         def otherwise() -> None:
-            along = build.compare("eq", slots["a_column"], 1)
-            whole = build.select(along, build.round_down(slots["k"], build.lanes), 0)
-            build.repeat(first, stop, 1, lambda row: self.pack_row(source, row, whole))
+            if self.components == 2:
+                self.pack_elements(source, place, rows, "0")
+                return
+            square = build.select(build.compare("slt", rows, slots["k"]), rows, slots["k"])
+            fits = build.both(
+                build.compare("eq", slots["a_row"], 1), build.compare("sge", square, build.lanes)
+            )
+            done = build.select(fits, rows, 0)
+            self.transpose_rows(source, place, done)
+            self.pack_elements(source, place, rows, done)
 
-        build.choose(layout.in_panels, lambda: self.pack_panels(source, first, stop), otherwise)
+        build.choose(build.both(along, enough), lambda: self.copy_rows(source, place, rows), otherwise)
 
-    def place(self, row: str) -> str:
-        """Address of a packed row."""
-        build = self.build
-        tile, inside = build.divide(row, self.tile_rows)
-        start = build.multiply(tile, self.layout.a_tile)
-        return build.scalar(self.packed, build.add(start, build.multiply(inside, self.layout.a_row)))
+    def copy_rows(self, source: str, place: str, rows: str) -> None:
+        """Elements along k are neighbours: whole pieces, the last of which may go over some again."""
+        build, slots, layout = self.build, self.slots, self.layout
+        pieces = build.integer("udiv", slots["k"], self.tile_columns)
+        last = build.subtract(slots["k"], self.tile_columns)
+        piece = self.tile_columns * self.components
+        end = build.accumulated(place, last)
+        for start, target, count in ((source, place, pieces), (build.stored(source, last), end, 1)):
+            values: list[str | int] = [start, target, slots["a_row"], layout.a_row, piece, rows, count]
+            build.call(self.functions.rows, RUN_PARAMETERS, values)
 
-    def pack_panels(self, source: str, first: str, stop: str) -> None:
-        """Rows are neighbours: whole vectors, of which the end is overwritten by the next step of k."""
+    def transpose_rows(self, source: str, place: str, rows: str) -> None:
+        """Rows are neighbours: transpose squares."""
+        build, slots, layout = self.build, self.slots, self.layout
+        for k, bands in self.parts(slots["k"]):
+            start, target = build.stored(source, build.multiply(k, slots["a_column"])), build.scalar(place, k)
+            last = build.subtract(build.subtract(slots["k"], k), 1)
+            for row, squares in self.parts(rows):
+                corner = build.scalar(target, build.multiply(row, layout.a_row))
+                strides = slots["a_column"], layout.a_row
+                values = [build.stored(start, row), corner, *strides, last, bands, squares]
+                build.call(self.functions.squares, SQUARE_PARAMETERS, values)
+
+    def pack_elements(self, source: str, place: str, rows: str, first: str) -> None:
+        """Rows from `first` on, with any strides."""
         build, slots = self.build, self.slots
-        vectors = -(-self.tile_rows // build.lanes)
-        # The last rows of A have too little behind them for whole vectors.
-        readable = build.subtract(slots["m"], vectors * build.lanes - self.tile_rows)
-        count = build.subtract(build.minimum(readable, stop), first)
-        tiles = build.maximum(build.integer("sdiv", count, self.tile_rows), 0)
-        after = build.add(first, build.multiply(tiles, self.tile_rows))
-        start = self.place(first)
-
-        def one_step(k: str) -> None:
-            pointer = build.stored(source, build.multiply(k, slots["a_column"]))
-            column = build.scalar(start, build.multiply(k, self.layout.a_column))
-
-            def one_panel(row: str, values: Values) -> Values:
-                for vector in range(vectors):
-                    elements = build.stored(build.stored(pointer, row), vector * build.lanes)
-                    place = build.accumulated(values[0], vector * build.lanes)
-                    build.store_accumulated(build.load_stored(elements, build.lanes), place, build.lanes)
-                return [build.scalar(values[0], self.layout.a_tile)]
-
-            build.loop(first, after, self.tile_rows, [("ptr", column)], one_panel)
-
-        build.repeat(0, slots["k"], 1, one_step)
-        build.repeat(after, stop, 1, lambda row: self.pack_row(source, row, "0"))
-
-    def pack_row(self, source: str, row: str, whole: str) -> None:
-        """One row: vectors up to `whole`, then one element at a time with any strides."""
-        build, slots = self.build, self.slots
-        start = build.stored(source, build.multiply(row, slots["a_row"]))
-        place = self.place(row)
-
-        def vectors(k: str) -> None:
-            values = build.load_stored(build.stored(start, k), build.lanes)
-            build.store_accumulated(values, build.accumulated(place, k), build.lanes)
-
-        def one(k: str) -> None:
-            values = build.load_stored(build.stored(start, build.multiply(k, slots["a_column"])), 1)
-            build.store_accumulated(values, build.scalar(place, build.multiply(k, self.layout.a_column)), 1)
-
-        build.repeat(0, whole, build.lanes, vectors)
-        build.repeat(whole, slots["k"], 1, one)
+        start = build.stored(source, build.multiply(first, slots["a_row"]))
+        target = build.scalar(place, build.multiply(first, self.layout.a_row))
+        layout = self.layout
+        strides: list[str | int] = [slots["a_row"], slots["a_column"], layout.a_row, layout.a_column, 1]
+        values: list[str | int] = [start, target, *strides, build.subtract(rows, first), slots["k"]]
+        build.call(self.functions.elements, ELEMENT_PARAMETERS, values)

@@ -5,19 +5,15 @@ from tarry.codegen.gemm_problem import POINTER_SLOTS, SLOTS
 
 
 class GemmSlots:
-    """The argument table inside a kernel: one SSA name for each slot that is asked for."""
+    """The argument table inside a kernel: each use of a slot loads it, so that no register waits with it."""
 
     def __init__(self, builder: KernelBuilder) -> None:
         self.builder = builder
-        self.names: dict[str, str] = {}
 
     def __getitem__(self, name: str) -> str:
-        found = self.names.get(name)
-        if found is None:
-            kind = "ptr" if name in POINTER_SLOTS or name == "epilogue" else "i64"
-            address = self.builder.entry_value(f"getelementptr i64, ptr %args, i64 {SLOTS.index(name)}")
-            found = self.names[name] = self.builder.entry_value(f"load {kind}, ptr {address}, align 8")
-        return found
+        kind = "ptr" if name in POINTER_SLOTS or name == "epilogue" else "i64"
+        address = self.builder.value(f"getelementptr i64, ptr %args, i64 {SLOTS.index(name)}")
+        return self.builder.value(f"load {kind}, ptr {address}, align 8")
 
     def batch(self) -> str:
         build = self.builder

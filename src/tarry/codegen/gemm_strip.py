@@ -253,9 +253,10 @@ class ColumnSums(StripMultiply):
     `column_block` must be whole vectors, and times m at most `STRIP_BYTES`. Wide strips read memory faster.
     """
 
-    def __init__(self, build: KernelBuilder, pair_function: str) -> None:
+    def __init__(self, build: KernelBuilder, row_function: str, pair_function: str) -> None:
         super().__init__(build)
-        self.pair_function = pair_function  # adds `ROW_GROUP` rows of B to two rows of sums
+        self.row_function = row_function  # adds `ROW_GROUP` rows of B to a row of sums
+        self.pair_function = pair_function  # adds them to two
 
     def prepare(self) -> None:
         build = self.build
@@ -279,9 +280,11 @@ class ColumnSums(StripMultiply):
         build.repeat(0, slots["m"], 1, clear)
         whole_k = build.round_down(self.length, ROW_GROUP)
         build.repeat(0, whole_k, ROW_GROUP, self.add_group)
-        build.repeat(
-            whole_k, self.length, 1, lambda k: build.repeat(0, slots["m"], 1, lambda row: self.add(row, k, 1))
-        )
+
+        def add_rest(k: str) -> None:
+            build.repeat(0, slots["m"], 1, lambda row: self.add_one(row, k))
+
+        build.repeat(whole_k, self.length, 1, add_rest)
 
         def finish(row: str) -> None:
             offset = build.add(build.multiply(row, slots["c_row"]), column)
@@ -303,20 +306,18 @@ class ColumnSums(StripMultiply):
         build, slots = self.build, self.slots
         even = build.round_down(slots["m"], 2)
 
-        def pair(row: str) -> None:
+        def run(function: str, row: str) -> None:
             a, b, sums = self.places(row, k)
             strides = [slots["a_row"], slots["a_column"], slots["b_row"]]
-            build.call(self.pair_function, ADD_PARAMETERS, [a, b, sums, *strides, self.pitch, self.count])
+            build.call(function, ADD_PARAMETERS, [a, b, sums, *strides, self.pitch, self.count])
 
-        build.repeat(0, even, 2, pair)
-        build.repeat(even, slots["m"], 1, lambda row: self.add(row, k, ROW_GROUP))
+        build.repeat(0, even, 2, lambda row: run(self.pair_function, row))
+        build.repeat(even, slots["m"], 1, lambda row: run(self.row_function, row))
 
-    def add(self, row: str, k: str, group: int) -> None:
-        """Add a few rows of B to one row of sums."""
-        build, slots = self.build, self.slots
+    def add_one(self, row: str, k: str) -> None:
+        """Add one row of B to one row of sums."""
         a, b, sums = self.places(row, k)
-        lines = [build.stored(b, build.multiply(slots["b_row"], u) if u else 0) for u in range(group)]
-        AddFunction(build, 1, group).add([a], slots["a_column"], lines, [sums], self.count)
+        AddFunction(self.build, 1, 1).add([a], self.slots["a_column"], [b], [sums], self.count)
 
     def places(self, row: str, k: str) -> tuple[str, str, str]:
         """Addresses in A, in B and of the sums."""

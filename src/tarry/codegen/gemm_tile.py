@@ -1,9 +1,9 @@
 """Register tiles of the matrix multiplication: one inner function computes a row of tiles.
 
 A tile of height x (width vectors) of C stays in registers while k runs: each step loads `width` vectors of B
-and broadcasts `height` elements of A. The sum of an element starts at zero and takes k in order, whatever
-the variant, the tile or the chunk: the same bits each time. Strides of A and B are arguments, so the same
-code reads packed pieces and matrices as they lie.
+and broadcasts `height` elements of A, with as few other instructions as can be. The sum of an element starts
+at zero and takes k in order, whatever the variant, the tile or the chunk: the same bits each time. Strides of
+A and B are arguments, so the same code reads packed pieces and matrices as they lie.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,9 @@ TILE_PARAMETERS = (
     ("i1", "resume"),  # whether the sums in C go on
 )  # fmt: skip
 
-PREFETCH_ROWS = 32  # of B, ahead of the row in use
+UNROLLED = 4  # steps of k in a pass of the inner loop: two threads on a core compete for instruction slots
+PREFETCH_ROWS = 32  # of a sliver of B, ahead of the row in use
+CACHE_LINE = 64
 ROWS_OF_POINTER = 3  # rows at p, p + stride and p + 2 stride are one addressing mode of x86
 
 
@@ -32,6 +34,7 @@ class TileFunction:
         self.height = height
         self.width = width
         self.components = build.element.components
+        self.b_width = width * self.components * build.lanes  # scalars in a row of a sliver
         self.kinds = [build.accumulator_vector(build.lanes)] * (height * width * self.components)
 
     def emit(self) -> None:
@@ -44,10 +47,13 @@ class TileFunction:
         ]
         self.row_offsets = ["0", *multiples[:2]]
         self.group_offsets = ["0", *multiples[2:]]
-        self.ahead = build.value(f"freeze i64 {build.multiply('%b_row', PREFETCH_ROWS)}")
+        self.b_multiples = [build.multiply("%b_row", step) for step in range(UNROLLED + 1)]
+        neighbours = build.compare("eq", "%a_column", self.components)
+        self.whole = build.select(neighbours, build.round_down("%length", UNROLLED), 0)
 
         def one_tile(_: str, pointers: Values) -> Values:
             b, c = pointers
+            self.fetch(c)
             initial = build.branch("%resume", lambda: self.load(c), self.zeros, self.kinds)
             following = build.accumulated(c, self.width * build.lanes)
             self.store(self.accumulate(b, initial), c)
@@ -66,6 +72,14 @@ class TileFunction:
             for vector in range(self.width):
                 visit(build.accumulated(start, vector * build.lanes))
 
+    def fetch(self, c: str) -> None:
+        """Ask for the cache lines of a tile of C, which is written when k is through."""
+        build = self.build
+        last = self.width * build.lanes - 1
+        for row in range(self.height):
+            start = build.accumulated(c, build.multiply("%c_row", row) if row else 0)
+            build.prefetch(build.accumulated(start, last), write=True)
+
     def load(self, c: str) -> Values:
         build = self.build
         flat: Values = []
@@ -82,21 +96,41 @@ class TileFunction:
         return [flat[i : i + self.components] for i in range(0, len(flat), self.components)]
 
     def accumulate(self, b: str, initial: Values) -> Values:
-        """Add the outer products of all k."""
+        """Add the outer products of all k: four at a time where the elements of A's rows are neighbours."""
         build = self.build
         groups = [build.scalar("%a", offset) if offset != "0" else "%a" for offset in self.group_offsets]
         pointers = [*groups, b]
-        carried = [("ptr", pointer) for pointer in pointers] + list(zip(self.kinds, initial))
+        kinds = ["ptr"] * len(pointers) + self.kinds
 
-        def step(_: str, values: Values) -> Values:
-            moving, sums = values[: len(pointers)], values[len(pointers) :]
-            *rows, b = moving
-            build.prefetch(build.scalar(b, self.ahead))
+        def several(_: str, values: Values) -> Values:
+            # Frozen, or LLVM would spend a third of its time on choosing other pointers.
+            *rows, b = [build.value(f"freeze ptr {pointer}") for pointer in values[: len(pointers)]]
+            sums = values[len(pointers) :]
+            for step in range(UNROLLED):
+                self.fetch_sliver(b, PREFETCH_ROWS + step)
+                row_of_b = build.scalar(b, self.b_multiples[step]) if step else b
+                sums = self.outer_product([self.along(row, step) for row in rows], row_of_b, sums)
+            following = [self.along(row, UNROLLED) for row in rows]
+            return [*following, build.scalar(b, self.b_multiples[UNROLLED]), *sums]
+
+        def single(_: str, values: Values) -> Values:
+            rows, b, sums = values[: len(groups)], values[len(groups)], values[len(pointers) :]
             following = [build.scalar(row, "%a_column") for row in rows]
-            following.append(build.scalar(b, "%b_row"))
-            return following + self.outer_product(rows, b, sums)
+            return [*following, build.scalar(b, "%b_row"), *self.outer_product(rows, b, sums)]
 
-        return build.loop(0, "%length", 1, carried, step)[len(pointers) :]
+        values = build.loop(0, self.whole, UNROLLED, list(zip(kinds, [*pointers, *initial])), several)
+        return build.loop(self.whole, "%length", 1, list(zip(kinds, values)), single)[len(pointers) :]
+
+    def along(self, row: str, step: int) -> str:
+        """Address of an element of A `step` places further along a row of neighbours."""
+        return self.build.scalar(row, step * self.components)
+
+    def fetch_sliver(self, b: str, row: int) -> None:
+        """Ask for a later row of B as if it were a packed sliver; where it is not, this does no harm."""
+        build = self.build
+        line = CACHE_LINE // build.element.accumulator_bytes
+        for offset in range(0, self.b_width, line):
+            build.prefetch(build.scalar(b, row * self.b_width + offset))
 
     def outer_product(self, rows: Values, b: str, sums: Values) -> Values:
         build = self.build

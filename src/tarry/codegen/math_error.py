@@ -5,18 +5,9 @@ from __future__ import annotations
 from tarry.base.dtypes import float32
 from tarry.codegen import math_tables as tables
 from tarry.codegen.math_builder import INFINITY, NAN, MathBuilder
-from tarry.codegen.math_exponential import exponential_of_negative
+from tarry.codegen.math_exponential import exponential_of_negative, less_one_parts
 from tarry.codegen.math_logarithm import log_mlx, logarithm
 from tarry.loops.ir import Instr
-
-# N. Juffa's single-precision error function: erf(x) = x + x p(x**2) below the threshold,
-# 1 - exp(-x - x q(x)) above it (published under the 2-clause BSD licence, 2015-2022).
-_ERF_THRESHOLD = 0.927734375
-_ERF_SMALL = (-5.96761703e-4, 4.99119423e-3, -2.67681349e-2, 1.12819925e-1, -3.76125336e-1, 1.28379166e-1)
-_ERF_LARGE = (
-    -1.72853470e-5, 3.83197126e-4, -3.88396438e-3, 2.42546219e-2, -1.06777877e-1, -6.34846687e-1,
-    -1.28717512e-1,
-)  # fmt: skip
 
 # N. Juffa's single-precision inverse error function, which MLX uses: x p(log(1 - x**2)), two polynomials.
 _ERFINV_MLX_TAIL = (
@@ -30,17 +21,11 @@ _ERFINV_MLX_CENTRE = (
 
 
 def erf(builder: MathBuilder, x: Instr) -> Instr:
-    """The error function; 1 - exp(-x**2) erfcx(x) for larger float64."""
+    """The error function; in float64 a polynomial up to 1, 1 - exp(-x**2) erfcx(x) above."""
+    if x.dtype is float32:
+        return _erf_single(builder, x)
     size = builder.absolute(x)
     z = builder.mul(size, size)
-    if x.dtype is float32:
-        bounded = builder.at_most(size, 4.0)
-        exponent = builder.horner(bounded, _ERF_LARGE)
-        exponent = builder.fma(exponent, bounded, builder.neg(bounded))
-        large = builder.sub(builder.number(1.0, x), exponential_of_negative(builder, exponent, -80.0))
-        small = builder.fma(builder.horner(z, _ERF_SMALL), size, size)
-        magnitude = builder.select(builder.above(size, _ERF_THRESHOLD), large, small)
-        return builder.with_sign_of(magnitude, x)
     bounded = builder.at_most(size, 6.0)
     t = builder.div(builder.plus(bounded, -2.0), builder.plus(bounded, 2.0))
     e = exponential_of_negative(builder, builder.neg(builder.mul(bounded, bounded)), -700.0)
@@ -48,6 +33,19 @@ def erf(builder: MathBuilder, x: Instr) -> Instr:
     large = builder.sub(builder.number(1.0, x), complement)
     small = builder.fma(builder.horner(z, tables.ERF_DOUBLE), size, size)
     return builder.with_sign_of(builder.select(builder.above(size, 1.0), large, small), x)
+
+
+def _erf_single(builder: MathBuilder, x: Instr) -> Instr:
+    """1 - exp(v) with v = log(erfc(|x|)), whose polynomial keeps its relative accuracy down to x = 0.
+
+    With exp(v) = 2**k (1 + e) that is 1 - 2**k - 2**k e, and -e alone where k = 0.
+    """
+    negative = builder.at_least(builder.neg(builder.absolute(x)), -4.0)
+    v = builder.fma(builder.horner(negative, tables.ERF_SINGLE), negative, negative)
+    power, e = less_one_parts(builder, v)
+    one = builder.number(1.0, x)
+    magnitude = builder.fma(builder.neg(power), e, builder.sub(one, power))
+    return builder.with_sign_of(magnitude, x)
 
 
 def erfinv(builder: MathBuilder, x: Instr) -> Instr:

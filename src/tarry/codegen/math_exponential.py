@@ -16,6 +16,7 @@ LOG2_E = 1.4426950408889634
 # The high parts have so few bits that their product with any exponent is exact.
 LN2_HIGH = 0.6931471803691238
 LN2_LOW = 1.9082149292705877e-10
+LN2 = 0.6931471805599453
 LN2_HIGH_SINGLE = 0.693145751953125
 LN2_LOW_SINGLE = 1.4286068203094173e-06
 
@@ -111,8 +112,31 @@ def expm1_double(builder: MathBuilder, x: Instr, short: bool) -> Instr:
 def expm1(builder: MathBuilder, x: Instr) -> Instr:
     """exp(x) - 1 without cancellation."""
     if x.dtype is float32:
-        return builder.narrow(expm1_double(builder, builder.widen(x), True))
+        return _expm1_single(builder, x)
     return expm1_double(builder, x, False)
+
+
+def _expm1_single(builder: MathBuilder, x: Instr) -> Instr:
+    """2 (s e + (s - 1/2)) with exp(x) = 2 s (1 + e), where s does not overflow."""
+    shifted, k, high = _parts(builder, builder.at_most(builder.at_least(x, -20.0), 89.0))
+    r = builder.fma(k, builder.number(-LN2_LOW_SINGLE, x), high)
+    e = builder.fma(builder.mul(r, r), builder.horner(r, tables.EXP_SINGLE), r)
+    half_power = builder.power_from_shifted(shifted, halvings=1)
+    result = builder.fma(half_power, e, builder.plus(half_power, -0.5))
+    # Tiny arguments, among them -0 and subnormals, are their own result.
+    return builder.select(builder.below(builder.absolute(x), 2.0**-25), x, builder.add(result, result))
+
+
+def less_one_parts(builder: MathBuilder, x: Instr) -> tuple[Instr, Instr]:
+    """(2**k, e) with exp(x) = 2**k (1 + e), for a float32 x whose 2**k is normal and k small.
+
+    The rounded log(2) is so close that a small k times its error does not show.
+    """
+    magic = builder.number(format_of(x.dtype).magic, x)
+    shifted = builder.fma(x, builder.number(LOG2_E, x), magic)
+    r = builder.fma(builder.sub(shifted, magic), builder.number(-LN2, x), x)
+    e = builder.fma(builder.mul(r, r), builder.horner(r, tables.EXP_SINGLE), r)
+    return builder.power_from_shifted(shifted), e
 
 
 def _precise_exponential(builder: MathBuilder, x: Instr) -> Instr:
@@ -133,6 +157,8 @@ def sigmoid(builder: MathBuilder, x: Instr) -> Instr:
     negative = builder.below(x, 0.0)
     denominator = builder.add(one, e)
     quotient = builder.div(builder.select(negative, e, one), denominator)
+    if x.dtype is float32:
+        return quotient
     # The rounding error of 1 + e is divided by 1 + e too: 1 / (1 + e) is at hand.
     error = builder.sub(e, builder.plus(denominator, -1.0))
     reciprocal = builder.select(negative, builder.sub(one, quotient), quotient)
@@ -140,15 +166,35 @@ def sigmoid(builder: MathBuilder, x: Instr) -> Instr:
 
 
 def tanh(builder: MathBuilder, x: Instr) -> Instr:
-    """An odd polynomial below 0.6, 1 - 2 / (exp(2|x|) + 1) above."""
+    """In float64 an odd polynomial below 0.6, 1 - 2 / (exp(2|x|) + 1) above."""
+    if x.dtype is float32:
+        return _tanh_single(builder, x)
     size = builder.absolute(x)
     z = builder.mul(x, x)
-    table = tables.TANH_SINGLE if x.dtype is float32 else tables.TANH_DOUBLE
-    small = builder.fma(builder.mul(size, z), builder.horner(z, table), size)
+    small = builder.fma(builder.mul(size, z), builder.horner(z, tables.TANH_DOUBLE), size)
     doubled = builder.at_most(builder.add(size, size), 40.0)
     e = builder.scale_normal(*_mantissa(builder, doubled, False))
     large = builder.sub(builder.number(1.0, x), builder.div(builder.number(2.0, x), builder.plus(e, 1.0)))
     return builder.with_sign_of(builder.select(builder.below(size, 0.6), small, large), x)
+
+
+def _tanh_single(builder: MathBuilder, x: Instr) -> Instr:
+    """tanh(s + k log(2)/2) from t = tanh(s) and tanh(k log(2)/2) = (2**k - 1) / (2**k + 1).
+
+    The theorem of addition gives one quotient, 2t / 2 for small x; no numerator is larger than its
+    denominator. The rounded log(2)/2 is so close that k times its error does not show.
+    """
+    bounded = builder.at_most(builder.absolute(x), 10.0)
+    magic = builder.number(format_of(x.dtype).magic, x)
+    shifted = builder.fma(bounded, builder.number(2 * LOG2_E, x), magic)
+    s = builder.fma(builder.sub(shifted, magic), builder.number(-0.5 * LN2, x), bounded)
+    power = builder.power_from_shifted(shifted)
+    less, more = builder.plus(power, -1.0), builder.plus(power, 1.0)
+    z = builder.mul(s, s)
+    t = builder.fma(builder.mul(s, z), builder.horner(z, tables.TANH_SINGLE), s)
+    numerator = builder.fma(more, t, less)
+    denominator = builder.fma(less, t, more)
+    return builder.with_sign_of(builder.div(numerator, denominator), x)
 
 
 def half_exponential(builder: MathBuilder, x: Instr, short: bool) -> Instr:

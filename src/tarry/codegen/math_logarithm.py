@@ -164,7 +164,15 @@ def _logaddexp_double(builder: MathBuilder, a: Instr, b: Instr, short: bool) -> 
     # Equal infinities have no difference, but their distance is 0.
     distance = builder.select(builder.apply("eq", a, b), builder.number(0.0, a), distance)
     e = exponential(builder, builder.neg(distance), short)
-    return builder.add(builder.apply("max", a, b), log1p_double(builder, e, short))
+    rest = _log1p_of_fraction(builder, e) if short else log1p_double(builder, e, False)
+    return builder.add(builder.apply("max", a, b), rest)
+
+
+def _log1p_of_fraction(builder: MathBuilder, e: Instr) -> Instr:
+    """log(1 + e) of 0 <= e <= 1 as 2 atanh(e / (2 + e)), as accurate as a float32 result needs."""
+    s = builder.div(e, builder.plus(e, 2.0))
+    z = builder.mul(s, s)
+    return builder.fma(builder.mul(s, z), builder.horner(z, tables.LOG_FRACTION_SHORT), builder.add(s, s))
 
 
 def _inverse_hyperbolic(builder: MathBuilder, name: str, x: Instr, short: bool) -> Instr:

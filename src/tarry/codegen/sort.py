@@ -1,10 +1,10 @@
-"""Sorting rows, as LLVM text: one kernel for the sorted values and one for their places, for each dtype.
+"""Sorting rows, as LLVM text: for each dtype modules for the sorted values and for their places.
 
-Numbers become unsigned keys of the same order (Knuth, The Art of Computer Programming, volume 3, section
-5.2.5 on radix sorting): the sign bit of integers is flipped; of a negative float all bits are, of any other
-the sign; every NaN is the greatest key. Long rows are sorted by the bytes of their keys, the last one
-first, which keeps equal keys in order; a byte that all keys share is passed over. Short rows are sorted by
-insertion. A chunk takes rows one after the other in scratch memory of its own.
+Numbers become unsigned keys of the same order (`sort_keys`). A run of elements is sorted by the digits of its
+keys, the last one first, which keeps equal keys in order (Knuth, The Art of Computer Programming, volume 3,
+section 5.2.5); a digit that all keys share is passed over, and short runs are sorted by insertion. The kernel
+`rows` takes rows one after the other, each in scratch memory of its chunk; the kernels of `sort_parts`, a
+module of their own, put all chunks to work on one long row.
 """
 
 from __future__ import annotations
@@ -13,194 +13,149 @@ from collections.abc import Callable
 
 from tarry.codegen.gemm_builder import KernelBuilder, Values
 from tarry.codegen.gemm_element import ELEMENTS, VectorTarget
+from tarry.codegen.sort_keys import Elements, repeat_by_fours
+from tarry.codegen.sort_layout import PART_STEPS, SORT_KEYS, sort_symbols
+from tarry.codegen.sort_parts import PartsWriter
 
 # The arguments: addresses of the rows, of the results and of scratch memory, then integers.
-SLOTS = ("source", "result", "scratch", "rows", "length")
-# Rows up to this length are sorted by insertion.
-SHORT_ROW = 32
-DIGITS = 256
+RUN, MOVE, MOVE_OUT = "sort_run", "move_elements", "move_results"
+SLOTS = ("source", "result", "scratch", "rows", "length", "parts")
+# Runs up to this length are sorted by insertion, those below the next by digits of 8 bits, others by 11 bits:
+# fewer passes, but more digits to count.
+SHORT_RUN = 32
+LONG_RUN = 4096
+DIGIT_BITS, WIDE_DIGIT_BITS = 8, 11
+RUN_PARAMETERS = (("ptr", "elements"), ("ptr", "others"), ("ptr", "result"), ("i64", "length"))
+MOVE_PARAMETERS = (
+    ("ptr", "from"), ("ptr", "to"), ("ptr", "counts"), ("i64", "shift"), ("i64", "mask"), ("i64", "length"),
+)  # fmt: skip
 
 
-class SortKey:
-    """How a dtype is sorted: the bits of its key, and of the numbers it is read as."""
+def write_sort(dtype: str, places: bool, in_parts: bool, target: VectorTarget) -> str:
+    """The text of a module that sorts rows: into sorted values, or with `places` into uint32 places."""
+    elements = Elements(dtype, places)
+    builders: list[KernelBuilder] = []
 
-    __slots__ = ("bits", "kind", "parts")
+    def inner(name: str, parameters: tuple[tuple[str, str], ...]) -> KernelBuilder:
+        builders.append(KernelBuilder(name, ELEMENTS["float32"], target, parameters))
+        return builders[-1]
 
-    def __init__(self, kind: str, bits: int, parts: int = 1) -> None:
-        self.kind = kind  # u, i or f
-        self.bits = bits
-        self.parts = parts  # 2 for complex numbers: real parts first, then imaginary ones
-
-    @property
-    def key_bits(self) -> int:
-        return self.bits * self.parts
-
-
-SORT_KEYS = {
-    "bool": SortKey("u", 8),
-    "uint8": SortKey("u", 8),
-    "uint16": SortKey("u", 16),
-    "uint32": SortKey("u", 32),
-    "uint64": SortKey("u", 64),
-    "int8": SortKey("i", 8),
-    "int16": SortKey("i", 16),
-    "int32": SortKey("i", 32),
-    "int64": SortKey("i", 64),
-    "float16": SortKey("f", 16),
-    "bfloat16": SortKey("f", 16),
-    "float32": SortKey("f", 32),
-    "float64": SortKey("f", 64),
-    "complex64": SortKey("f", 32, 2),
-}
-# The bits of infinity.
-_INFINITY = {"float16": 0x7C00, "bfloat16": 0x7F80, "float32": 0x7F800000, "float64": 0x7FF0000000000000}
-
-
-def scratch_bytes(dtype: str, places: bool, length: int) -> int:
-    """The scratch memory of one chunk: keys twice, and with `places` their numbers twice."""
-    each = SORT_KEYS[dtype].key_bits // 8 + (4 if places else 0)
-    return 2 * length * each + 4 * 64
-
-
-def write_sort(dtype: str, places: bool, target: VectorTarget, name: str) -> str:
-    """The text of a kernel that sorts rows: into sorted values, or with `places` into uint32 places."""
-    return _SortWriter(dtype, places, target, name).write()
-
-
-class _SortWriter:
-    def __init__(self, dtype: str, places: bool, target: VectorTarget, name: str) -> None:
-        self.builder = KernelBuilder(name, ELEMENTS["float32"], target)
-        self.dtype = dtype
-        self.form = SORT_KEYS[dtype]
-        self.places = places
-        self.key = f"i{self.form.key_bits}"
-        self.number = f"i{self.form.bits}"
-        self.digits = self.form.key_bits // 8
-
-    def write(self) -> str:
-        b = self.builder
+    def kernel(symbol: str) -> KernelBuilder:
+        builders.append(KernelBuilder(symbol, ELEMENTS["float32"], target))
+        b = builders[-1]
         for slot in range(len(SLOTS)):
             kind = "ptr" if slot < 3 else "i64"
             at = b.entry_value(f"getelementptr i64, ptr %args, i64 {slot}")
             b.entry.append(f"  %{SLOTS[slot]} = load {kind}, ptr {at}")
-        counts = b.stack_array("i32", DIGITS * self.digits)
-        b.start()
-        memory = self._scratch()
-        first = b.integer("udiv", b.multiply("%rows", "%chunk"), "%chunks")
-        last = b.integer("udiv", b.multiply("%rows", b.add("%chunk", 1)), "%chunks")
-        some = b.compare("sgt", "%length", 0)
-        last = b.select(some, last, first)
-        short = b.compare("sle", "%length", SHORT_ROW)
-        b.choose(
-            short,
-            lambda: b.repeat(first, last, 1, lambda row: self._sort_short(row, memory)),
-            lambda: b.repeat(first, last, 1, lambda row: self._sort_long(row, memory, counts)),
+        return b
+
+    _write_move(inner(MOVE, MOVE_PARAMETERS), elements, last=False)
+    _write_move(inner(MOVE_OUT, MOVE_PARAMETERS), elements, last=True)
+    _RunWriter(inner(RUN, RUN_PARAMETERS), elements).write()
+    symbols = sort_symbols(dtype, places, in_parts)
+    if in_parts:
+        parts = PartsWriter(elements, lambda b, values: b.call(RUN, RUN_PARAMETERS, values))
+        for symbol, step in zip(symbols, PART_STEPS):
+            parts.write(step, kernel(symbol))
+    else:
+        _write_rows(kernel(symbols[0]), elements)
+    return "\n".join(builder.finish() for builder in builders)
+
+
+def _write_rows(b: KernelBuilder, elements: Elements) -> None:
+    """A kernel that sorts each row of its chunk."""
+    b.start()
+    size = b.round_down(b.add(b.multiply("%length", elements.bytes), 63), 64)
+    start = b.multiply(b.multiply("%chunk", size), 2)
+    memory = b.value(f"getelementptr i8, ptr %scratch, i64 {start}")
+    others = b.value(f"getelementptr i8, ptr {memory}, i64 {size}")
+    first = b.integer("udiv", b.multiply("%rows", "%chunk"), "%chunks")
+    last = b.integer("udiv", b.multiply("%rows", b.add("%chunk", 1)), "%chunks")
+
+    def sort_row(row: str) -> None:
+        at = b.multiply(row, "%length")
+        source = elements.source_row(b, "%source", at)
+        b.repeat(
+            0, "%length", 1, lambda place: elements.store(b, elements.read(b, source, place), memory, place)
         )
-        return b.finish()
+        result = elements.result_row(b, "%result", at)
+        b.call(RUN, RUN_PARAMETERS, [memory, others, result, "%length"])
 
-    def _scratch(self) -> list[str]:
-        """Keys, other keys, and with places: numbers, other numbers; each at a multiple of 64 bytes."""
+    b.repeat(first, last, 1, sort_row)
+
+
+def _digit(b: KernelBuilder, elements: Elements, element: str, shift: str | int, mask: str | int) -> str:
+    """Some bits of the key of an element, as i64."""
+    key = elements.wide_key(b, element)
+    return b.integer("and", key if shift == 0 else b.integer("lshr", key, shift), mask)
+
+
+def _write_move(b: KernelBuilder, elements: Elements, last: bool) -> None:
+    """Move elements to the place of their digit, or what is wanted of them to the results."""
+    b.start()
+
+    def move(place: str) -> None:
+        element = elements.load(b, "%from", place)
+        cell = b.address("%counts", _digit(b, elements, element, "%shift", "%mask"), "i32")
+        count = b.value(f"load i32, ptr {cell}")
+        b.statement(f"store i32 {b.value(f'add i32 {count}, 1')}, ptr {cell}")
+        target = b.value(f"zext i32 {count} to i64")
+        if last:
+            elements.store_result(b, element, "%to", target)
+        else:
+            elements.store(b, element, "%to", target)
+
+    repeat_by_fours(b, 0, "%length", move)
+
+
+class _Digits:
+    """How keys are cut into digits: bits, values and number of digits, and how many counters there are."""
+
+    __slots__ = ("bits", "cells", "count", "values")
+
+    def __init__(self, key_bits: int, bits: int) -> None:
+        self.bits = bits
+        self.values = 1 << bits
+        self.count = -(-key_bits // bits)
+        self.cells = self.values * self.count
+
+
+class _RunWriter:
+    """The inner function that sorts a run of elements; both memories are used up."""
+
+    def __init__(self, builder: KernelBuilder, elements: Elements) -> None:
+        self.builder = builder
+        self.elements = elements
+
+    def write(self) -> None:
         b = self.builder
-        sizes = [self.form.key_bits // 8] * 2 + ([4, 4] if self.places else [])
-        rounded = [b.round_down(b.add(b.multiply("%length", size), 63), 64) for size in sizes]
-        total = rounded[0]
-        for size in rounded[1:]:
-            total = b.add(total, size)
-        at = b.multiply("%chunk", total)
-        found = []
-        for size in rounded:
-            found.append(b.value(f"getelementptr i8, ptr %scratch, i64 {at}"))
-            at = b.add(at, size)
-        return found
+        key_bits = SORT_KEYS[self.elements.dtype].key_bits
+        plans = [_Digits(key_bits, bits) for bits in (DIGIT_BITS, WIDE_DIGIT_BITS)]
+        counts = b.stack_array("i32", max(plan.cells for plan in plans))
+        b.start()
+        short = b.compare("sle", "%length", SHORT_RUN)
+        narrow = b.compare("slt", "%length", LONG_RUN)
+        longer: list[Callable[[], None]] = [
+            lambda: self._sort_long(plans[0], counts), lambda: self._sort_long(plans[1], counts)
+        ]  # fmt: skip
+        b.choose(short, self._sort_short, lambda: b.choose(narrow, *longer))
 
-    # keys
+    # short runs
 
-    def _load_key(self, row: str, place: str) -> str:
+    def _sort_short(self) -> None:
+        """Each element goes in front of the greater ones before it."""
         b = self.builder
-        at = b.add(b.multiply(row, "%length"), place)
-        if self.form.parts == 1:
-            pointer = b.address("%source", at, self.number)
-            return self._key_of(b.value(f"load {self.number}, ptr {pointer}"))
-        parts = []
-        for part in range(2):
-            pointer = b.address("%source", b.add(b.multiply(at, 2), part), self.number)
-            key = self._key_of(b.value(f"load {self.number}, ptr {pointer}"))
-            parts.append(b.value(f"zext {self.number} {key} to {self.key}"))
-        high = b.value(f"shl {self.key} {parts[0]}, {self.form.bits}")
-        return b.value(f"or {self.key} {high}, {parts[1]}")
-
-    def _key_of(self, raw: str) -> str:
-        """The unsigned key of a number."""
-        b, kind, bits = self.builder, self.number, self.form.bits
-        if self.form.kind == "u":
-            return raw
-        sign = -(1 << bits - 1)
-        if self.form.kind == "i":
-            return b.value(f"xor {kind} {raw}, {sign}")
-        magnitude = b.value(f"and {kind} {raw}, {(1 << bits - 1) - 1}")
-        if self.places:
-            # Zeros of both signs are equal, and stay in order.
-            zero = b.value(f"icmp eq {kind} {magnitude}, 0")
-            raw = b.value(f"select i1 {zero}, {kind} 0, {kind} {raw}")
-        spread = b.value(f"ashr {kind} {raw}, {bits - 1}")
-        mask = b.value(f"or {kind} {spread}, {sign}")
-        key = b.value(f"xor {kind} {raw}, {mask}")
-        infinity = _INFINITY["float32" if self.dtype == "complex64" else self.dtype]
-        nan = b.value(f"icmp ugt {kind} {magnitude}, {infinity}")
-        return b.value(f"select i1 {nan}, {kind} -1, {kind} {key}")
-
-    def _number_of(self, key: str) -> str:
-        """The number of a key."""
-        b, kind, bits = self.builder, self.number, self.form.bits
-        if self.form.kind == "u":
-            return key
-        sign = -(1 << bits - 1)
-        if self.form.kind == "i":
-            return b.value(f"xor {kind} {key}, {sign}")
-        spread = b.value(f"ashr {kind} {key}, {bits - 1}")
-        inverse = b.value(f"xor {kind} {spread}, -1")
-        mask = b.value(f"or {kind} {inverse}, {sign}")
-        return b.value(f"xor {kind} {key}, {mask}")
-
-    def _store_result(self, row: str, place: str, keys: str, numbers: str | None) -> None:
-        b = self.builder
-        at = b.add(b.multiply(row, "%length"), place)
-        if numbers is not None:
-            number = b.value(f"load i32, ptr {b.address(numbers, place, 'i32')}")
-            b.statement(f"store i32 {number}, ptr {b.address('%result', at, 'i32')}")
-            return
-        key = b.value(f"load {self.key}, ptr {b.address(keys, place, self.key)}")
-        if self.form.parts == 1:
-            pointer = b.address("%result", at, self.number)
-            b.statement(f"store {self.number} {self._number_of(key)}, ptr {pointer}")
-            return
-        for part in range(2):
-            shifted = key if part else b.value(f"lshr {self.key} {key}, {self.form.bits}")
-            half = b.value(f"trunc {self.key} {shifted} to {self.number}")
-            pointer = b.address("%result", b.add(b.multiply(at, 2), part), self.number)
-            b.statement(f"store {self.number} {self._number_of(half)}, ptr {pointer}")
-
-    # short rows
-
-    def _sort_short(self, row: str, memory: list[str]) -> None:
-        """Each key goes in front of the greater ones before it."""
-        b = self.builder
-        keys, numbers = memory[0], memory[2] if self.places else None
 
         def insert(place: str) -> None:
-            key = self._load_key(row, place)
-            free = self._make_room(place, key, keys, numbers)
-            b.statement(f"store {self.key} {key}, ptr {b.address(keys, free, self.key)}")
-            if numbers is not None:
-                number = b.value(f"trunc i64 {place} to i32")
-                b.statement(f"store i32 {number}, ptr {b.address(numbers, free, 'i32')}")
+            element = self.elements.load(b, "%elements", place)
+            self.elements.store(b, element, "%elements", self._make_room(place, element))
 
-        b.repeat(0, "%length", 1, insert)
-        b.repeat(0, "%length", 1, lambda place: self._store_result(row, place, keys, numbers))
+        b.repeat(1, "%length", 1, insert)
+        self._write_out("%elements")
 
-    def _make_room(self, place: str, key: str, keys: str, numbers: str | None) -> str:
-        """Move greater keys up by one; returns the place that gets free."""
-        b = self.builder
+    def _make_room(self, place: str, element: str) -> str:
+        """Move greater elements up by one; returns the place that gets free."""
+        b, kind = self.builder, self.elements.type
         look, compare, move, done = (b.fresh_label(stem) for stem in ("look", "compare", "move", "placed"))
         before = b.block
         b.statement(f"br label %{look}")
@@ -211,93 +166,86 @@ class _SortWriter:
         b.statement(f"br i1 {b.compare('sgt', at, 0)}, label %{compare}, label %{done}")
         b.place_label(compare)
         b.lines.append(f"  {lower} = sub i64 {at}, 1")
-        other = b.value(f"load {self.key}, ptr {b.address(keys, lower, self.key)}")
-        greater = b.value(f"icmp ugt {self.key} {other}, {key}")
+        other = self.elements.load(b, "%elements", lower)
+        greater = b.value(f"icmp ugt {kind} {other}, {element}")
         b.statement(f"br i1 {greater}, label %{move}, label %{done}")
         b.place_label(move)
-        b.statement(f"store {self.key} {other}, ptr {b.address(keys, at, self.key)}")
-        if numbers is not None:
-            number = b.value(f"load i32, ptr {b.address(numbers, lower, 'i32')}")
-            b.statement(f"store i32 {number}, ptr {b.address(numbers, at, 'i32')}")
+        self.elements.store(b, other, "%elements", at)
         b.statement(f"br label %{look}")
         b.place_label(done)
         return at
 
-    # long rows
+    def _write_out(self, memory: str) -> None:
+        b = self.builder
 
-    def _sort_long(self, row: str, memory: list[str], counts: str) -> None:
+        def write(place: str) -> None:
+            self.elements.store_result(b, self.elements.load(b, memory, place), "%result", place)
+
+        b.repeat(0, "%length", 1, write)
+
+    # long runs
+
+    def _sort_long(self, plan: _Digits, counts: str) -> None:
         b = self.builder
         b.repeat(
-            0,
-            DIGITS * self.digits,
-            8,
+            0, plan.cells, 8,
             lambda at: b.statement(f"store <8 x i32> zeroinitializer, ptr {b.address(counts, at, 'i32')}"),
+        )  # fmt: skip
+        b.repeat(0, "%length", 1, lambda place: self._count(plan, place, counts))
+        first = self.elements.load(b, "%elements", 0)
+        # The digits that vary; the last of them is written out.
+        last = "-1"
+        for digit in range(plan.count):
+            last = b.select(self._varies(plan, digit, first, counts), digit, last)
+        equal = b.compare("slt", last, 0)
+        b.choose(
+            equal, lambda: self._write_out("%elements"), lambda: self._move_all(plan, first, last, counts)
         )
-        b.repeat(0, "%length", 1, lambda place: self._read(row, place, memory, counts))
-        pointers = list(memory)
-        for digit in range(self.digits):
-            pointers = self._order_by(digit, pointers, counts)
-        keys, numbers = pointers[0], pointers[2] if self.places else None
-        b.repeat(0, "%length", 1, lambda place: self._store_result(row, place, keys, numbers))
 
-    def _read(self, row: str, place: str, memory: list[str], counts: str) -> None:
-        """Write a key down and count its bytes."""
+    def _count(self, plan: _Digits, place: str, counts: str) -> None:
         b = self.builder
-        key = self._load_key(row, place)
-        b.statement(f"store {self.key} {key}, ptr {b.address(memory[0], place, self.key)}")
-        if self.places:
-            number = b.value(f"trunc i64 {place} to i32")
-            b.statement(f"store i32 {number}, ptr {b.address(memory[2], place, 'i32')}")
-        for digit in range(self.digits):
-            cell = self._cell(counts, digit, key)
+        element = self.elements.load(b, "%elements", place)
+        for digit in range(plan.count):
+            value = _digit(b, self.elements, element, plan.bits * digit, plan.values - 1)
+            cell = b.address(counts, b.add(value, plan.values * digit) if digit else value, "i32")
             count = b.value(f"load i32, ptr {cell}")
             b.statement(f"store i32 {b.value(f'add i32 {count}, 1')}, ptr {cell}")
 
-    def _cell(self, counts: str, digit: int, key: str) -> str:
-        """The counter of a byte of a key."""
+    def _varies(self, plan: _Digits, digit: str | int, element: str, counts: str) -> str:
+        """Whether the elements do not all share a digit with this one of them."""
         b = self.builder
-        shifted = b.value(f"lshr {self.key} {key}, {8 * digit}") if digit else key
-        wide = shifted
-        if self.form.key_bits != 64:
-            wide = b.value(f"zext {self.key} {shifted} to i64")
-        value = b.integer("and", wide, DIGITS - 1)
-        return b.address(counts, b.add(value, DIGITS * digit), "i32")
+        value = _digit(b, self.elements, element, b.multiply(digit, plan.bits), plan.values - 1)
+        cell = b.address(counts, b.add(value, b.multiply(digit, plan.values)), "i32")
+        count = b.value(f"load i32, ptr {cell}")
+        return b.compare("ne", b.value(f"zext i32 {count} to i64"), "%length")
 
-    def _order_by(self, digit: int, pointers: list[str], counts: str) -> list[str]:
-        """One pass over the keys: to the other memory, ordered by a byte. Returns where they are now."""
+    def _move_all(self, plan: _Digits, first: str, last: str, counts: str) -> None:
+        """One pass over the elements for each digit that varies, to and fro; the last to the results."""
         b = self.builder
-        first = b.value(f"load {self.key}, ptr {pointers[0]}")
-        count = b.value(f"load i32, ptr {self._cell(counts, digit, first)}")
-        same = b.compare("eq", b.value(f"zext i32 {count} to i64"), "%length")
 
-        def scatter() -> Values:
-            self._add_up(digit, counts)
-            b.repeat(0, "%length", 1, lambda place: self._move(digit, place, pointers, counts))
-            return [pointers[k ^ 1] for k in range(len(pointers))]
+        def order(digit: str, memories: Values) -> Values:
+            def move() -> Values:
+                self._move(plan, MOVE, digit, memories[0], memories[1], counts)
+                return [memories[1], memories[0]]
 
-        stay: Callable[[], Values] = lambda: list(pointers)  # noqa: E731
-        return b.branch(same, stay, scatter, ["ptr"] * len(pointers))
+            varies = self._varies(plan, digit, first, counts)
+            return b.branch(varies, move, lambda: memories, ["ptr", "ptr"])
 
-    def _add_up(self, digit: int, counts: str) -> None:
-        """Turn the numbers of keys with each byte into the place of the first of them."""
+        memories = b.loop(0, last, 1, [("ptr", "%elements"), ("ptr", "%others")], order)
+        self._move(plan, MOVE_OUT, last, memories[0], "%result", counts)
+
+    def _move(self, plan: _Digits, function: str, digit: str, source: str, target: str, counts: str) -> None:
         b = self.builder
+        cells = b.address(counts, b.multiply(digit, plan.values), "i32")
 
         def add(value: str, carried: Values) -> Values:
-            cell = b.address(counts, b.add(value, DIGITS * digit), "i32")
+            cell = b.address(cells, value, "i32")
             count = b.value(f"load i32, ptr {cell}")
             b.statement(f"store i32 {carried[0]}, ptr {cell}")
             return [b.value(f"add i32 {carried[0]}, {count}")]
 
-        b.loop(0, DIGITS, 1, [("i32", "0")], add)
-
-    def _move(self, digit: int, place: str, pointers: list[str], counts: str) -> None:
-        b = self.builder
-        key = b.value(f"load {self.key}, ptr {b.address(pointers[0], place, self.key)}")
-        cell = self._cell(counts, digit, key)
-        count = b.value(f"load i32, ptr {cell}")
-        b.statement(f"store i32 {b.value(f'add i32 {count}, 1')}, ptr {cell}")
-        target = b.value(f"zext i32 {count} to i64")
-        b.statement(f"store {self.key} {key}, ptr {b.address(pointers[1], target, self.key)}")
-        if self.places:
-            number = b.value(f"load i32, ptr {b.address(pointers[2], place, 'i32')}")
-            b.statement(f"store i32 {number}, ptr {b.address(pointers[3], target, 'i32')}")
+        # From how many elements have each digit to the place of the first of them.
+        b.loop(0, plan.values, 1, [("i32", "0")], add)
+        shift = b.multiply(digit, plan.bits)
+        values: list[str | int] = [source, target, cells, shift, plan.values - 1, "%length"]
+        b.call(function, MOVE_PARAMETERS, values)

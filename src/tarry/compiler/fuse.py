@@ -30,6 +30,8 @@ from tarry.ops.structure import Broadcast, Reduction, Reshape, Transpose, View
 
 # Longer chains are cut, so that no kernel takes LLVM seconds; equal pieces share one kernel.
 LONGEST_CHAIN = 512
+# So many pieces of joins inside joins may be read at positions of their own.
+MOST_PIECES = 16
 
 
 class Copy(Elementwise):
@@ -69,6 +71,7 @@ def fuse(graph: ValueGraph) -> Fusion:
     fusion = Fusion(graph)
     _store_required(fusion)
     _cut_long_chains(fusion)
+    _cut_nested_joins(fusion)
     new = fusion.stored
     while True:
         # What could be reached before still can: more stored values only make traces shorter.
@@ -142,6 +145,27 @@ def _store_required(fusion: Fusion) -> None:
             stored.add(value.inputs[0])
     for value in fusion.graph.outputs:
         _store_output(value, fusion)
+
+
+def _cut_nested_joins(fusion: Fusion) -> None:
+    """Joins of joins multiply the positions at which a kernel reads: what an outer one reads is stored where
+    these would be too many.
+    """
+    pieces: dict[Value, int] = {}
+    for value in fusion.graph.values:
+        counts = [1 if source in fusion.stored else pieces[source] for source in value.inputs]
+        if not value.view or len(counts) < 2:
+            pieces[value] = max(counts, default=1)
+            continue
+        if sum(counts) > max(MOST_PIECES, len(counts)):
+            for source, count in zip(value.inputs, counts):
+                if count > 1:
+                    # Slices of one array: the array once, not each slice.
+                    while source.view and len(source.inputs) == 1:
+                        source = source.inputs[0]
+                    fusion.stored.add(source)
+            counts = [1] * len(counts)
+        pieces[value] = sum(counts)
 
 
 def is_barrier(primitive: Primitive | None) -> bool:

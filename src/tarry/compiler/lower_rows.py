@@ -209,7 +209,10 @@ class GroupLowering:
         for instance in self._needed(sink):
             kept = self.kept.get(instance)
             if kept is not None:
-                self.emission.define(instance, self.builder.load(kept.buffer, self._kept_position(kept)))
+                value = self.builder.load(kept.buffer, self._kept_position(kept))
+                self.emission.define(instance, value)
+                if instance.axis is not None:  # of a gather: from now on this is where its source is read
+                    self.emission.factors[instance.axis] = value
             else:
                 self.emission.emit(instance)
         found = self.emission.known(sink)

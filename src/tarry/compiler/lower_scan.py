@@ -6,7 +6,8 @@
         for each column (vector)
           carry = combine(carry, element); store it
 
-Where the axis is the last one there are no columns, and each row is a chain of scalars.
+Where the axis is the last one there are no columns, and each row is a chain of scalars. What may be reordered
+along a row is lowered by `lower_row_scan`.
 """
 
 from __future__ import annotations
@@ -131,8 +132,7 @@ class ScanLowering:
         position = self.group.position(self.value.shape, list(range(len(self.group.space))))
         elements: list[Instr] = []
         for source in self.value.inputs:
-            found = [i for i in self.group.trace.instances if i.value is source and i.position == position]
-            known = self.emission.known(found[0])
+            known = self.emission.known(self.group.trace.find(source, position))
             assert known is not None
             elements.append(known)
         result = self.scan.combine(builder, self._get(carry, place), elements)

@@ -69,10 +69,8 @@ class UpdateLowering:
         return _COMBINE[scatter.mode]
 
     def _update_number(self) -> int:
-        for number, instance in enumerate(self.group.trace.instances):
-            if instance.value is self.value.inputs[1] and instance.position == self._position():
-                return number
-        raise AssertionError(f"[lower] {self.value!r} has no update")
+        trace = self.group.trace
+        return trace.instances.index(trace.find(self.value.inputs[1], self._position()))
 
     # loops
 
@@ -171,12 +169,9 @@ class UpdateLowering:
     def _index(self, scatter: Scatter, number: int) -> Instr:
         source: Value = self.value.inputs[2 + number]
         position = tuple([self._position()[axis] for axis in scatter.index_axes])
-        for instance in self.group.trace.instances:
-            if instance.value is source and instance.position == position:
-                found = self.emission.known(instance)
-                assert found is not None
-                return found
-        raise AssertionError(f"[lower] {self.value!r} has no index {number}")
+        found = self.emission.known(self.group.trace.find(source, position))
+        assert found is not None
+        return found
 
     def _work(self) -> Work:
         space = self.group.space

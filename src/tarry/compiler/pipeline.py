@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from tarry.compiler.group import Group
 from tarry.compiler.inplace import Takeovers, add_takeovers
 from tarry.compiler.lower import lower_group
 from tarry.compiler.lower_call import LoweredCall, lower_call
+from tarry.compiler.lower_row_scan import fits_row_scan, lower_row_scan
 from tarry.compiler.lower_scan import lower_scan
 from tarry.compiler.lower_update import lower_update
 from tarry.compiler.lowered import LoweredProduct, LoweredStep
@@ -71,18 +71,11 @@ def print_step(number: int, step: LoweredStep | LoweredCall) -> str:
 
 def compile_program(program: Program) -> Compiled:
     """Run every pass on a program."""
-    # Nearly all that the passes make lives until they end, so the collector would only look on.
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        graph = _pass("record", lambda: symbolic_values(program))
-        graph = _pass("simplify", lambda: simplify(graph))
-        graph = _pass("turn products", lambda: turn_products(graph))
-        fusion = _pass("fuse", lambda: fuse(graph))
-        return _pass("lower", lambda: lower(fusion))
-    finally:
-        if collects:
-            gc.enable()
+    graph = _pass("record", lambda: symbolic_values(program))
+    graph = _pass("simplify", lambda: simplify(graph))
+    graph = _pass("turn products", lambda: turn_products(graph))
+    fusion = _pass("fuse", lambda: fuse(graph))
+    return _pass("lower", lambda: lower(fusion))
 
 
 def _pass(name: str, run: Callable[[], T]) -> T:
@@ -115,9 +108,15 @@ def lower(fusion: Fusion) -> Compiled:
             takeovers.settled[group.value] = group.value.inputs[0]
     add_takeovers(fusion.groups, live, wanted, takeovers)
     heirs = takeovers.heirs()
-    steps = [
-        _lower_group(f"step{number}", group, live, heirs) for number, group in enumerate(fusion.groups)
-    ]
+    steps: list[LoweredStep | LoweredCall] = []
+    for number, group in enumerate(fusion.groups):
+        name = f"step{number}"
+        if isinstance(group.value.primitive, Scan) and fits_row_scan(group):
+            kernels, totals = lower_row_scan(name, group)
+            steps.extend(kernels)
+            stored.append(totals)
+        else:
+            steps.append(_lower_group(name, group, live, heirs))
     return Compiled(steps, stored, takeovers, outputs)
 
 
@@ -138,7 +137,25 @@ def _live(fusion: Fusion) -> set[Value]:
     live: set[Value] = set()
     for group in fusion.groups:
         live.update(group.external)
+        live.update(_read_back(group))
     for value in fusion.graph.outputs:
         alias = fusion.aliases.get(value)
         live.add(value if alias is None else alias.base)
     return live
+
+
+def _read_back(group: Group) -> set[Value]:
+    """The members that a later pass of their own kernel reads from memory."""
+    found: set[Value] = set()
+    for member in group.members.values():
+        stack, seen = [member.sink], set()
+        while stack:
+            instance = stack.pop()
+            if instance in seen:
+                continue
+            seen.add(instance)
+            stack.extend(instance.operands)
+            source = group.members.get(instance.value) if instance.loaded else None
+            if source is not None and source.level == "full" and source.stage < member.stage:
+                found.add(source.value)
+    return found

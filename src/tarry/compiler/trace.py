@@ -113,6 +113,14 @@ class Trace:
         self._added_axes: list[AxisKey] = []
         self._length = 0
 
+    def find(self, value: Value, position: Position) -> Instance:
+        """The instance that is a value at a position, without a guard. The axis of a gather is no value."""
+        for instance in self.instances:
+            plain = instance.axis is None and not instance.guard
+            if plain and instance.value is value and instance.position == position:
+                return instance
+        raise AssertionError(f"[trace] {value!r} is not at {position}")
+
     def add(self, value: Value, position: Position, computed: bool = False) -> Instance:
         """The instance of a sink, with everything it needs; Unreachable names a value to store first.
 

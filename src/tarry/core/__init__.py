@@ -1,5 +1,8 @@
 """`mlx.core` by another name: every public name of arrays, their operations and their transforms."""
 
+from typing import TYPE_CHECKING
+
+from tarry import __version__ as __version__
 from tarry.base.dtypes import (
     Dtype,
     DtypeCategory,
@@ -26,10 +29,7 @@ from tarry.base.dtypes import (
     uint64,
     unsignedinteger,
 )
-from tarry.core import cuda as cuda
-from tarry.core import fft as fft
-from tarry.core import linalg as linalg
-from tarry.core import metal as metal
+from tarry.core._later import find_later as _find_later
 from tarry.engine.background import (
     async_eval,
 )
@@ -50,8 +50,6 @@ from tarry.graph.printing import (
     printoptions,
     set_printoptions,
 )
-from tarry.ops import fast as fast
-from tarry.ops import random as random
 from tarry.ops.arithmetic import (
     add,
     divide,
@@ -115,20 +113,6 @@ from tarry.ops.conversion import (
     asarray,
     from_dlpack,
 )
-from tarry.ops.convolution import (
-    conv1d,
-    conv2d,
-    conv3d,
-    conv_general,
-    conv_transpose1d,
-    conv_transpose2d,
-    conv_transpose3d,
-    convolve,
-)
-from tarry.ops.einsum import (
-    einsum,
-    einsum_path,
-)
 from tarry.ops.equality import (
     allclose,
     array_equal,
@@ -152,18 +136,6 @@ from tarry.ops.exponential import (
 from tarry.ops.exponential import (
     power as pow,
 )
-from tarry.ops.float_parts import (
-    copysign,
-    frexp,
-    hypot,
-    ldexp,
-    nextafter,
-    signbit,
-)
-from tarry.ops.fp8 import (
-    from_fp8,
-    to_fp8,
-)
 from tarry.ops.generators import (
     arange,
     eye,
@@ -185,21 +157,12 @@ from tarry.ops.generators import (
 from tarry.ops.generators import (
     zeros_like as empty_like,
 )
-from tarry.ops.graphs import (
-    depends,
-    export_to_dot,
-    simplify,
-)
-from tarry.ops.hadamard import (
-    hadamard_transform,
-)
 from tarry.ops.indexing import ArrayAt
 from tarry.ops.joining import (
     concat,
     concatenate,
     meshgrid,
     pad,
-    repeat,
     roll,
     split,
     stack,
@@ -214,22 +177,6 @@ from tarry.ops.layout import (
     diagonal,
     view,
 )
-from tarry.ops.linalg import (
-    cross,
-)
-from tarry.ops.linalg_measures import (
-    norm as matrix_norm,
-)
-from tarry.ops.lookup import (
-    interp,
-    isin,
-    unravel_index,
-)
-from tarry.ops.masked_products import (
-    block_masked_mm,
-    gather_mm,
-    segmented_mm,
-)
 from tarry.ops.masks import (
     argwhere,
     flatnonzero,
@@ -237,21 +184,8 @@ from tarry.ops.masks import (
     unique,
     where,
 )
-from tarry.ops.matrices import (
-    diff,
-    kron,
-    trace,
-)
-from tarry.ops.nan_reductions import (
-    nanargmax,
-    nanargmin,
-    nanmax,
-    nanmean,
-    nanmin,
-    nanprod,
-    nanstd,
-    nansum,
-    nanvar,
+from tarry.ops.namespace_info import (
+    __array_namespace_info__ as __array_namespace_info__,
 )
 from tarry.ops.products import (
     addmm,
@@ -260,14 +194,6 @@ from tarry.ops.products import (
     outer,
     tensordot,
     vecdot,
-)
-from tarry.ops.quantized import (
-    dequantize,
-    gather_qmm,
-    gather_qqmm,
-    qqmm,
-    quantize,
-    quantized_matmul,
 )
 from tarry.ops.reductions import (
     all,
@@ -281,19 +207,14 @@ from tarry.ops.reductions import (
     prod,
     sum,
 )
+from tarry.ops.repetition import (
+    repeat,
+)
 from tarry.ops.rounding import (
     ceil,
     floor,
     round,
     trunc,
-)
-from tarry.ops.samples import (
-    average,
-    bincount,
-    corrcoef,
-    cov,
-    histogram,
-    histogram_bin_edges,
 )
 from tarry.ops.scans import (
     cummax,
@@ -310,22 +231,6 @@ from tarry.ops.selection import (
     minimum,
     nan_to_num,
     stop_gradient,
-)
-from tarry.ops.sorting import (
-    argpartition,
-    argsort,
-    median,
-    partition,
-    percentile,
-    quantile,
-    searchsorted,
-    sort,
-    topk,
-)
-from tarry.ops.special import (
-    digamma,
-    erfc,
-    lgamma,
 )
 from tarry.ops.statistics import (
     logsumexp,
@@ -407,12 +312,6 @@ from tarry.ops.views import (
     transpose,
     unflatten,
 )
-from tarry.ops.windows import (
-    bartlett,
-    blackman,
-    hamming,
-    hanning,
-)
 from tarry.runtime.counters import (
     read_counters as counters,
 )
@@ -458,46 +357,185 @@ from tarry.transforms import (
     vmap,
 )
 
+# Of the Python array API standard: docs/array-api.md. Its name of the dtype is not in `__all__`, because the
+# builtin is used everywhere.
+__array_api_version__ = "2024.12"
+bool = bool_
+
+# At run time these are imported when somebody asks for them, see `core/_later.py`.
+if TYPE_CHECKING:
+    from tarry.core import cuda as cuda
+    from tarry.core import fft as fft
+    from tarry.core import linalg as linalg
+    from tarry.core import metal as metal
+    from tarry.core.metal import (
+        set_wired_limit,
+    )
+    from tarry.ops import fast as fast
+    from tarry.ops import random as random
+    from tarry.ops.buffers import (
+        get_array_buffer_size,
+    )
+    from tarry.ops.convolution import (
+        conv1d,
+        conv2d,
+        conv3d,
+        conv_general,
+        conv_transpose1d,
+        conv_transpose2d,
+        conv_transpose3d,
+        convolve,
+    )
+    from tarry.ops.einsum import (
+        einsum,
+        einsum_path,
+    )
+    from tarry.ops.float_parts import (
+        copysign,
+        frexp,
+        hypot,
+        ldexp,
+        nextafter,
+        signbit,
+    )
+    from tarry.ops.fp8 import (
+        from_fp8,
+        to_fp8,
+    )
+    from tarry.ops.graphs import (
+        depends,
+        export_to_dot,
+        simplify,
+    )
+    from tarry.ops.hadamard import (
+        hadamard_transform,
+    )
+    from tarry.ops.linalg import (
+        cross,
+    )
+    from tarry.ops.linalg_measures import (
+        norm as matrix_norm,
+    )
+    from tarry.ops.lookup import (
+        interp,
+        isin,
+        unravel_index,
+    )
+    from tarry.ops.masked_products import (
+        block_masked_mm,
+        gather_mm,
+        segmented_mm,
+    )
+    from tarry.ops.matrices import (
+        diff,
+        kron,
+        trace,
+    )
+    from tarry.ops.nan_reductions import (
+        nanargmax,
+        nanargmin,
+        nanmax,
+        nanmean,
+        nanmin,
+        nanprod,
+        nanstd,
+        nansum,
+        nanvar,
+    )
+    from tarry.ops.quantized import (
+        dequantize,
+        gather_qmm,
+        gather_qqmm,
+        qqmm,
+        quantize,
+        quantized_matmul,
+    )
+    from tarry.ops.samples import (
+        average,
+        bincount,
+        corrcoef,
+        cov,
+        histogram,
+        histogram_bin_edges,
+    )
+    from tarry.ops.sets import (
+        unique_all,
+        unique_counts,
+        unique_inverse,
+        unique_values,
+    )
+    from tarry.ops.sorting import (
+        argpartition,
+        argsort,
+        median,
+        partition,
+        percentile,
+        quantile,
+        searchsorted,
+        sort,
+        topk,
+    )
+    from tarry.ops.special import (
+        digamma,
+        erfc,
+        lgamma,
+    )
+    from tarry.ops.windows import (
+        bartlett,
+        blackman,
+        hamming,
+        hanning,
+    )
+else:
+
+    def __getattr__(name):
+        value = globals()[name] = _find_later(name)
+        return value
+
+    def __dir__():
+        return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})
+
+
 __all__ = [
     "ArrayAt", "Device", "DeviceType", "Dtype", "DtypeCategory", "PrintOptions", "Stream", "StreamContext",
-    "ThreadLocalStream", "abs", "acos", "acosh", "add", "addmm", "all", "allclose", "any", "arange",
-    "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin",
-    "argpartition", "argsort", "argwhere", "array", "array_equal", "as_strided", "asarray", "asin", "asinh",
-    "astype", "async_eval", "atan", "atan2", "atanh", "atleast_1d", "atleast_2d", "atleast_3d", "average",
-    "bartlett", "bfloat16", "bincount", "bitwise_and", "bitwise_invert", "bitwise_left_shift", "bitwise_or",
+    "ThreadLocalStream", "abs", "acos", "acosh", "add", "addmm", "all", "allclose", "any", "arange", "arccos",
+    "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin", "argpartition",
+    "argsort", "argwhere", "array", "array_equal", "as_strided", "asarray", "asin", "asinh", "astype",
+    "async_eval", "atan", "atan2", "atanh", "atleast_1d", "atleast_2d", "atleast_3d", "average", "bartlett",
+    "bfloat16", "bincount", "bitwise_and", "bitwise_invert", "bitwise_left_shift", "bitwise_or",
     "bitwise_right_shift", "bitwise_xor", "blackman", "block_masked_mm", "bool_", "broadcast_arrays",
     "broadcast_shapes", "broadcast_to", "can_cast", "ceil", "checkpoint", "clear_cache", "clear_streams",
     "clip", "compile", "complex64", "complexfloating", "concat", "concatenate", "conj", "conjugate",
     "contiguous", "conv1d", "conv2d", "conv3d", "conv_general", "conv_transpose1d", "conv_transpose2d",
-    "conv_transpose3d", "convolve", "copysign", "corrcoef", "cos", "cosh", "count_nonzero", "counters",
-    "cov", "cpu", "cross", "cuda", "cummax", "cummin", "cumprod", "cumsum", "cumulative_prod",
-    "cumulative_sum", "custom_function", "default_device", "default_stream", "degrees", "depends",
-    "dequantize", "device_count", "device_info", "diag", "diagonal", "diff", "digamma", "disable_compile",
-    "divide", "divmod", "e", "einsum", "einsum_path", "empty", "empty_like", "enable_compile", "equal",
-    "erf", "erfc", "erfinv", "euler_gamma", "eval", "exp", "expand_dims", "expm1", "export_to_dot", "eye",
-    "fast", "fft", "finfo", "flatnonzero", "flatten", "flip", "float16", "float32", "float64", "floating",
-    "floor", "floor_divide", "frexp", "from_dlpack", "from_fp8", "full", "full_like", "gather_mm",
-    "gather_qmm", "gather_qqmm", "generic", "get_active_memory", "get_cache_memory", "get_memory_limit",
+    "conv_transpose3d", "convolve", "copysign", "corrcoef", "cos", "cosh", "count_nonzero", "counters", "cov",
+    "cpu", "cross", "cuda", "cummax", "cummin", "cumprod", "cumsum", "cumulative_prod", "cumulative_sum",
+    "custom_function", "default_device", "default_stream", "degrees", "depends", "dequantize", "device_count",
+    "device_info", "diag", "diagonal", "diff", "digamma", "disable_compile", "divide", "divmod", "e",
+    "einsum", "einsum_path", "empty", "empty_like", "enable_compile", "equal", "erf", "erfc", "erfinv",
+    "euler_gamma", "eval", "exp", "expand_dims", "expm1", "export_to_dot", "eye", "fast", "fft", "finfo",
+    "flatnonzero", "flatten", "flip", "float16", "float32", "float64", "floating", "floor", "floor_divide",
+    "frexp", "from_dlpack", "from_fp8", "full", "full_like", "gather_mm", "gather_qmm", "gather_qqmm",
+    "generic", "get_active_memory", "get_array_buffer_size", "get_cache_memory", "get_memory_limit",
     "get_peak_memory", "get_printoptions", "gpu", "grad", "greater", "greater_equal", "hadamard_transform",
-    "hamming", "hanning", "histogram", "histogram_bin_edges", "hypot", "identity", "iinfo", "imag",
-    "inexact", "inf", "inner", "int8", "int16", "int32", "int64", "integer", "interp", "is_available",
-    "isclose", "isdtype", "isfinite", "isin", "isinf", "isnan", "isneginf", "isposinf", "issubdtype", "jvp",
-    "kron", "ldexp", "left_shift", "less", "less_equal", "lgamma", "linalg", "linspace", "log", "log1p",
-    "log2", "log10", "logaddexp", "logcumsumexp", "logical_and", "logical_not", "logical_or", "logical_xor",
-    "logsumexp", "matmul", "matrix_norm", "matrix_transpose", "max", "maximum", "mean", "median",
-    "meshgrid", "metal", "min", "minimum", "minmax", "moveaxis", "multiply", "nan", "nan_to_num",
-    "nanargmax", "nanargmin", "nanmax", "nanmean", "nanmin", "nanprod", "nanstd", "nansum", "nanvar",
-    "negative", "new_stream", "new_thread_local_stream", "new_thread_unsafe_stream", "newaxis", "nextafter",
-    "nonzero", "not_equal", "number", "ones", "ones_like", "outer", "pad", "partition", "percentile",
-    "permute_dims", "pi", "positive", "pow", "power", "printoptions", "prod", "put_along_axis", "qqmm",
-    "quantile", "quantize", "quantized_matmul", "radians", "random", "real", "reciprocal", "remainder",
-    "repeat", "reset_peak_memory", "reshape", "result_type", "right_shift", "roll", "round", "rsqrt",
-    "searchsorted", "segmented_mm", "set_cache_limit", "set_default_device", "set_default_stream",
-    "set_memory_limit", "set_printoptions", "sigmoid", "sign", "signbit", "signedinteger", "simplify",
-    "sin", "sinh", "slice", "slice_update", "softmax", "sort", "split", "sqrt", "square", "squeeze",
-    "stack", "std", "stop_gradient", "stream", "subtract", "sum", "swapaxes", "synchronize", "take",
-    "take_along_axis", "tan", "tanh", "tensordot", "tile", "to_fp8", "topk", "trace", "transpose", "tri",
-    "tril", "triu", "trunc", "uint8", "uint16", "uint32", "uint64", "unflatten", "unique", "unravel_index",
-    "unsignedinteger", "unstack", "value_and_grad", "var", "vecdot", "view", "vjp", "vmap", "where",
-    "zeros", "zeros_like",
+    "hamming", "hanning", "histogram", "histogram_bin_edges", "hypot", "identity", "iinfo", "imag", "inexact",
+    "inf", "inner", "int8", "int16", "int32", "int64", "integer", "interp", "is_available", "isclose",
+    "isdtype", "isfinite", "isin", "isinf", "isnan", "isneginf", "isposinf", "issubdtype", "jvp", "kron",
+    "ldexp", "left_shift", "less", "less_equal", "lgamma", "linalg", "linspace", "log", "log1p", "log2",
+    "log10", "logaddexp", "logcumsumexp", "logical_and", "logical_not", "logical_or", "logical_xor",
+    "logsumexp", "matmul", "matrix_norm", "matrix_transpose", "max", "maximum", "mean", "median", "meshgrid",
+    "metal", "min", "minimum", "minmax", "moveaxis", "multiply", "nan", "nan_to_num", "nanargmax",
+    "nanargmin", "nanmax", "nanmean", "nanmin", "nanprod", "nanstd", "nansum", "nanvar", "negative",
+    "new_stream", "new_thread_local_stream", "new_thread_unsafe_stream", "newaxis", "nextafter", "nonzero",
+    "not_equal", "number", "ones", "ones_like", "outer", "pad", "partition", "percentile", "permute_dims",
+    "pi", "positive", "pow", "power", "printoptions", "prod", "put_along_axis", "qqmm", "quantile",
+    "quantize", "quantized_matmul", "radians", "random", "real", "reciprocal", "remainder", "repeat",
+    "reset_peak_memory", "reshape", "result_type", "right_shift", "roll", "round", "rsqrt", "searchsorted",
+    "segmented_mm", "set_cache_limit", "set_default_device", "set_default_stream", "set_memory_limit",
+    "set_printoptions", "set_wired_limit", "sigmoid", "sign", "signbit", "signedinteger", "simplify", "sin",
+    "sinh", "slice", "slice_update", "softmax", "sort", "split", "sqrt", "square", "squeeze", "stack", "std",
+    "stop_gradient", "stream", "subtract", "sum", "swapaxes", "synchronize", "take", "take_along_axis", "tan",
+    "tanh", "tensordot", "tile", "to_fp8", "topk", "trace", "transpose", "tri", "tril", "triu", "trunc",
+    "uint8", "uint16", "uint32", "uint64", "unflatten", "unique", "unique_all", "unique_counts",
+    "unique_inverse", "unique_values", "unravel_index", "unsignedinteger", "unstack", "value_and_grad", "var",
+    "vecdot", "view", "vjp", "vmap", "where", "zeros", "zeros_like",
 ]  # fmt: skip

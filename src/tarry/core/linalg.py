@@ -22,6 +22,10 @@ from tarry.ops.linalg import (
     svd,
     tri_inv,
 )
+from tarry.ops.linalg_entries import (
+    diagonal,
+    trace,
+)
 from tarry.ops.linalg_measures import (
     cond,
     lstsq,
@@ -31,6 +35,15 @@ from tarry.ops.linalg_measures import (
     svdvals,
     vector_norm,
 )
+from tarry.ops.products import (
+    matmul,
+    outer,
+    tensordot,
+    vecdot,
+)
+from tarry.ops.views import (
+    matrix_transpose,
+)
 
 __all__ = [
     "cholesky",
@@ -38,6 +51,7 @@ __all__ = [
     "cond",
     "cross",
     "det",
+    "diagonal",
     "eig",
     "eigh",
     "eigvals",
@@ -47,10 +61,13 @@ __all__ = [
     "lstsq",
     "lu",
     "lu_factor",
+    "matmul",
     "matrix_norm",
     "matrix_power",
     "matrix_rank",
+    "matrix_transpose",
     "norm",
+    "outer",
     "pinv",
     "qr",
     "slogdet",
@@ -58,6 +75,9 @@ __all__ = [
     "solve_triangular",
     "svd",
     "svdvals",
+    "tensordot",
+    "trace",
     "tri_inv",
+    "vecdot",
     "vector_norm",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tarry.ops.arguments import integer, word, wrong_type
 from tarry.runtime.memory import (
     clear_cache,
     get_active_memory,
@@ -52,6 +53,9 @@ def set_wired_limit(limit: int) -> int:
     >>> mx.metal.set_wired_limit(1 << 30)
     0
     """
+    integer("set_wired_limit", limit, "limit", 1 << 64)
+    if limit < 0:
+        raise wrong_type("set_wired_limit", "limit", "a number of bytes", limit)
     return 0
 
 
@@ -60,6 +64,7 @@ def start_capture(path: str) -> None:
 
     >>> mx.metal.start_capture("trace.gputrace")
     """
+    word("start_capture", path, "path")
 
 
 def stop_capture() -> None:

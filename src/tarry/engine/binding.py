@@ -1,8 +1,8 @@
-"""What is known while a plan is bound to one set of arguments, and memory that its steps need for a while."""
+"""What is known while a plan is bound to one set of arguments."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from tarry.codegen.gemm import GemmProblem
 
@@ -21,15 +21,3 @@ class Binder:
         self.values = [0] * count
         self.chunks: dict[int, int] = {}
         self.problems: dict[int, tuple[str, GemmProblem]] = {}
-
-
-class Temporary:
-    """Bytes in the arena during steps first..last; `size` computes them from the arguments."""
-
-    __slots__ = ("first", "last", "offset_value", "size")
-
-    def __init__(self, size: Callable[[Binder], int], first: int, last: int, offset_value: int) -> None:
-        self.size = size
-        self.first = first
-        self.last = last
-        self.offset_value = offset_value

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from tarry.base import trees
 from tarry.engine.captures import Captures, Place, build_tree, structure_of
@@ -19,8 +19,12 @@ from tarry.engine.template import Template
 from tarry.graph.array import array, wrap
 from tarry.graph.node import Node
 from tarry.graph.tracing import forbid_evaluation, is_transforming
+from tarry.ops.arguments import flag
 from tarry.ops.random_state import state as random_state
 from tarry.transforms.arguments import Substitution, require_function
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # The traces a compiled function keeps; the oldest goes first.
 MOST_TRACES = 256
@@ -198,8 +202,8 @@ class _CompiledFunction:
 
 
 def compile(
-    fun: Callable[..., Any], inputs: Any = None, outputs: Any = None, shapeless: bool = False
-) -> Callable[..., Any]:
+    fun: Callable[P, R], inputs: Any = None, outputs: Any = None, shapeless: bool = False
+) -> Callable[P, R]:
     """A function that does the same as `fun`, without running its Python body again for arguments it knows.
 
     Arguments are trees (lists, tuples, dicts) of arrays and constants (int, float, bool, str, None), by
@@ -227,6 +231,7 @@ def compile(
     array([2, 4], dtype=int32)
     """
     require_function("compile", fun)
+    flag("compile", shapeless, "shapeless")
     compiled = _CompiledFunction(fun, Captures(inputs, outputs))
 
     @functools.wraps(fun)

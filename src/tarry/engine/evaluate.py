@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Sequence
 from typing import Any
 
+from tarry.base.settings import settings
+from tarry.base.trees import SUSPICIOUS, contains_itself
 from tarry.engine.keying import Recorded, record
-from tarry.engine.plans import Plan
+from tarry.engine.plans import Plan, make_plan
 from tarry.graph.array import array
 from tarry.graph.node import Node
 from tarry.graph.operators import operators
-from tarry.graph.tracing import forget_inputs, require_evaluation, retains_graph
+from tarry.graph.tracing import forget_inputs, require_evaluation, retains_graph, run_lock
 from tarry.ops.build import restart_count
 from tarry.runtime.counters import counters
 
-# Held while a plan is found and run: evaluations happen one after the other.
-run_lock = threading.RLock()
-if hasattr(os, "register_at_fork"):
-    # A child that is forked while another thread evaluates would wait for it for ever.
-    os.register_at_fork(
-        before=run_lock.acquire, after_in_parent=run_lock.release, after_in_child=run_lock.release
-    )
 _plans: dict[tuple[int, ...], Plan] = {}
 MOST_PLANS = 4096
 
@@ -45,8 +38,8 @@ def evaluate(requested: Sequence[Node]) -> None:
 def find_plan(recorded: Recorded) -> Plan:
     """The plan for a recorded graph; built when none is known. The caller holds `run_lock`."""
     plan = _plans.get(recorded.key)
-    if plan is None:
-        plan = Plan(recorded)
+    if plan is None or (plan.compiled is None and (settings.debug or settings.check)):
+        plan = make_plan(recorded)
         if len(_plans) >= MOST_PLANS:
             _plans.pop(next(iter(_plans)))
         _plans[recorded.key] = plan
@@ -62,21 +55,27 @@ def eval(*values: object) -> None:
     >>> x = mx.array([1.0, 2.0]) * 3
     >>> mx.eval(x)
     """
-    require_evaluation()
     pending: list[Node] = []
     stack: list[Any] = [values]
+    containers = 0
     while stack:
         item = stack.pop()
         if isinstance(item, array):
             if item._node.storage is None:
                 pending.append(item._node)
-        elif isinstance(item, (list, tuple)):
+            continue
+        if isinstance(item, (list, tuple)):
             stack.extend(item)
         elif isinstance(item, dict):
             stack.extend(item.values())
-    if pending:
-        pending.reverse()
-        evaluate(pending)
+        containers += 1
+        if containers == SUSPICIOUS and contains_itself(values):
+            raise ValueError("[eval] A tree of arrays must not contain itself.")
+    if not pending:
+        require_evaluation()
+        return
+    pending.reverse()
+    evaluate(pending)
 
 
 operators.evaluate = evaluate

@@ -12,6 +12,7 @@ from tarry.base.settings import settings
 from tarry.codegen.assemble import LoadedModule, Module, Target, make_or_load
 from tarry.codegen.gemm import GemmCode, GemmSpec, module_symbols
 from tarry.codegen.native_pool import NATIVE_POOL_SYMBOLS, native_pool_text
+from tarry.codegen.sort_layout import sort_symbols
 from tarry.loops.ir import Kernel
 from tarry.loops.text import print_kernel
 from tarry.runtime.threads import ThreadPool
@@ -58,6 +59,7 @@ class NativeProduct:
 _lock = threading.RLock()
 _kernels: dict[str, NativeKernel] = {}
 _products: dict[tuple[str, str], NativeProduct] = {}
+_sorts: dict[tuple[str, bool, bool], NativeSort] = {}
 _pool: ThreadPool | None = None
 _pool_module: LoadedModule | None = None
 
@@ -89,24 +91,32 @@ def native_kernel(kernel: Kernel) -> NativeKernel:
         from tarry.loops.verify import verify_kernel
 
         verify_kernel(kernel)
-    text = print_kernel(kernel, canonical=True)
+    return native_text(print_kernel(kernel, canonical=True), kernel)
+
+
+def native_text(text: str, kernel: Kernel | None = None) -> NativeKernel:
+    """The code of the kernel with this canonical text; who has the kernel itself spares reading the text."""
     found = _kernels.get(text)
     if found is None:
         with _lock:
             found = _kernels.get(text)
             if found is None:
                 _start_pool()
-                found = _compile(kernel, text)
+                found = _compile(text, kernel)
                 _kernels[text] = found
     return found
 
 
-def _compile(kernel: Kernel, text: str) -> NativeKernel:
+def _compile(text: str, kernel: Kernel | None) -> NativeKernel:
     def make() -> Module:
         # Not needed when the kernel comes from the disk cache, and slow to import.
         from tarry.codegen.kernels import kernel_module
 
-        return kernel_module(kernel, text)
+        if kernel is not None:
+            return kernel_module(kernel, text)
+        from tarry.loops.parse import parse_kernel
+
+        return kernel_module(parse_kernel(text), text)
 
     if settings.debug >= 4:
         make()  # prints the text, also of a kernel that is then loaded
@@ -150,35 +160,31 @@ def _compile_product(spec: GemmSpec, prefix: str) -> LoadedModule:
 
 
 class NativeSort:
-    """A compiled sort of rows of one dtype, into values or into places."""
+    """A compiled sort of rows of one dtype, into values or into places: kernels in the order of `symbols`."""
 
-    __slots__ = ("_dtype", "_module", "_places", "name")
+    __slots__ = ("_module", "symbols")
 
-    def __init__(self, dtype: str, places: bool, name: str, module: LoadedModule) -> None:
-        self._dtype = dtype
-        self._places = places
-        self.name = name
+    def __init__(self, symbols: list[str], module: LoadedModule) -> None:
+        self.symbols = symbols
         self._module = module
 
     @property
-    def function(self) -> int:
-        """The address of the kernel; waits for its code."""
-        return self._module.addresses[self.name]
-
-    def scratch_bytes(self, length: int) -> int:
-        """The memory a chunk needs for rows of this length."""
-        from tarry.codegen.sort import scratch_bytes
-
-        return scratch_bytes(self._dtype, self._places, length)
+    def functions(self) -> list[int]:
+        """The addresses of the kernels; waits for their code."""
+        return [self._module.addresses[symbol] for symbol in self.symbols]
 
 
-def native_sort(dtype: str, places: bool) -> NativeSort:
-    """The code that sorts rows of a dtype."""
-    name = f"sort_{dtype}_{'places' if places else 'values'}"
+def native_sort(dtype: str, places: bool, in_parts: bool) -> NativeSort:
+    """The code that sorts rows of a dtype, whole ones or in parts; if it is new, it begins to compile."""
+    known = _sorts.get((dtype, places, in_parts))
+    if known is not None:
+        return known
+    symbols = sort_symbols(dtype, places, in_parts)
 
     def make() -> Module:
         from tarry.codegen.sort import write_sort
 
-        return Module(write_sort(dtype, places, Target.host(), name), [name])
+        return Module(write_sort(dtype, places, in_parts, Target.host()), symbols)
 
-    return NativeSort(dtype, places, name, make_or_load(name, make, background=True))
+    module = make_or_load(" ".join(symbols), make, symbols, background=True)
+    return _sorts.setdefault((dtype, places, in_parts), NativeSort(symbols, module))

@@ -1,28 +1,36 @@
 """Calls that run native code of their own: sorting.
 
 The operands lie in rows, row-major; the code gets the addresses of rows, results and scratch memory, the
-number of rows and their length. Rows are cut into chunks by sizes alone.
+number of rows and their length. Short rows are shared out among the chunks; a long one is cut into parts, by
+sizes alone, and takes several steps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
 
-from tarry.compiler.lower_call import LoweredCall
-from tarry.compiler.program import Value as ProgramValue
-from tarry.engine.binding import Binder, Temporary
+from tarry.codegen.sort_layout import STEPS_BY_ROW, parts_scratch_bytes, row_scratch_bytes, sort_steps
+from tarry.engine.binding import Binder
 from tarry.engine.native import native_sort
+from tarry.engine.recipe import SteppingPart, Temporary
 from tarry.loops.poly import ONE, Poly, contiguous, product
-from tarry.runtime.plan import Argument, KernelStep, Pointer, Value
+from tarry.runtime.plan import Argument, HostStep, KernelStep, Pointer, Value
+
+if TYPE_CHECKING:
+    from tarry.compiler.lower_call import LoweredCall
+    from tarry.compiler.program import Value as ProgramValue
 
 MOST_CHUNKS = 64
 # Elements worth a chunk of their own.
 CHUNK_ELEMENTS = 1 << 11
+# Rows of this length and more are cut into parts, each of at least so many elements.
+LEAST_LONG_ROW = 1 << 14
+PART_ELEMENTS = 1 << 14
 
 
 class Layout(Protocol):
-    """What calls ask of the plan they belong to."""
+    """What calls ask of the layout they belong to."""
 
     def new_values(self, count: int) -> int:
         """Reserve `count` consecutive values; returns the first."""
@@ -34,8 +42,10 @@ class Layout(Protocol):
     def arena_pointer(self, offset_value: int) -> Pointer: ...
 
 
-class SortCall:
+class SortCall(SteppingPart):
     """A sort of rows as a step of a plan."""
+
+    __slots__ = ("_arguments", "_dtype", "_places", "length", "rows", "start")
 
     def __init__(self, layout: Layout, number: int, lowered: LoweredCall) -> None:
         source = lowered.value.inputs[0]
@@ -46,32 +56,56 @@ class SortCall:
             for extent, stride, expected in zip(source.shape, view.strides, row_major)
         ):
             raise AssertionError(f"[sort] the rows of {source!r} do not lie one after the other")
-        self.code = native_sort(source.dtype.name, lowered.call.routine == "argsort")
+        self._dtype = source.dtype.name
+        self._places = lowered.call.routine == "argsort"
+        # Both begin to compile: which one serves depends on sizes, and new sizes must not compile anything.
+        native_sort(self._dtype, self._places, False)
+        native_sort(self._dtype, self._places, True)
         self.rows: Poly = product(list(source.shape[:-1]))
         self.length: Poly = source.shape[-1] if source.shape else ONE
-        # Rows, length, chunks, and the place of the scratch memory.
-        self.start = layout.new_values(4)
-        layout.add_temporary(Temporary(self._scratch_size(), number, number, self.start + 3))
-        arguments: list[Argument] = [
+        # Rows, length, parts of a row, chunks of steps by rows and by parts, and the place of scratch memory.
+        self.start = layout.new_values(6)
+        layout.add_temporary(Temporary(self._scratch_bytes, number, number, self.start + 5))
+        self._arguments: list[Argument] = [
             layout.pointer(view.base),
             layout.pointer(lowered.results[0]),
-            layout.arena_pointer(self.start + 3),
-            Value(self.start),
-            Value(self.start + 1),
+            layout.arena_pointer(self.start + 5),
+            *(Value(self.start + k) for k in range(3)),
         ]
-        self.step = KernelStep(self.code.name, self.code.function, Value(self.start + 2), arguments)
 
-    def bind(self, binder: Binder) -> None:
-        """Fill in the values for these sizes."""
-        rows, length = self.rows.evaluate(binder.arguments), self.length.evaluate(binder.arguments)
-        binder.values[self.start : self.start + 3] = (rows, length, self._chunks(rows, length))
+    def bind(self, binder: Binder) -> str:
+        rows, length = self._sizes(binder)
+        parts = _parts_of_row(rows, length)
+        chunks = rows if parts else _chunks_of_rows(rows, length)
+        binder.values[self.start : self.start + 5] = (rows, length, parts, chunks, rows * parts)
+        return "parts" if parts else "rows"
 
-    def _chunks(self, rows: int, length: int) -> int:
-        return max(1, min(rows, MOST_CHUNKS, rows * length // CHUNK_ELEMENTS))
+    def steps(self, binder: Binder) -> Sequence[KernelStep | HostStep]:
+        in_parts = _parts_of_row(*self._sizes(binder)) > 0
+        code = native_sort(self._dtype, self._places, in_parts)
+        by_row, by_part = Value(self.start + 3), Value(self.start + 4)
+        return [
+            KernelStep(symbol, function, by_row if step in STEPS_BY_ROW else by_part, self._arguments)
+            for step, symbol, function in zip(sort_steps(in_parts), code.symbols, code.functions)
+        ]
 
-    def _scratch_size(self) -> Callable[[Binder], int]:
-        def size(binder: Binder) -> int:
-            rows, length = self.rows.evaluate(binder.arguments), self.length.evaluate(binder.arguments)
-            return self._chunks(rows, length) * self.code.scratch_bytes(length)
+    def _sizes(self, binder: Binder) -> tuple[int, int]:
+        return self.rows.evaluate(binder.arguments), self.length.evaluate(binder.arguments)
 
-        return size
+    def _scratch_bytes(self, binder: Binder) -> int:
+        rows, length = self._sizes(binder)
+        parts = _parts_of_row(rows, length)
+        if parts:
+            return rows * parts_scratch_bytes(self._dtype, self._places, length, parts)
+        return _chunks_of_rows(rows, length) * row_scratch_bytes(self._dtype, self._places, length)
+
+
+def _parts_of_row(rows: int, length: int) -> int:
+    """Into how many parts each row is cut; 0 where chunks take whole rows."""
+    if length < LEAST_LONG_ROW or rows >= MOST_CHUNKS:
+        return 0
+    return min(length // PART_ELEMENTS, -(-MOST_CHUNKS // max(1, rows)))
+
+
+def _chunks_of_rows(rows: int, length: int) -> int:
+    return max(1, min(rows, MOST_CHUNKS, rows * length // CHUNK_ELEMENTS))

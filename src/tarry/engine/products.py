@@ -8,20 +8,22 @@ others call it themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
 
-from tarry.base.dtypes import Dtype
 from tarry.codegen.assemble import Target
 from tarry.codegen.gemm import GemmProblem, GemmSpec, choose_variant
 from tarry.codegen.gemm_problem import EPILOGUE_SLOTS, POINTER_SLOTS, SLOTS
-from tarry.compiler.access import StridedView, strided_view
-from tarry.compiler.lowered import LoweredKernel, LoweredProduct
-from tarry.compiler.program import Value as ProgramValue
-from tarry.engine.binding import Binder, Temporary
-from tarry.engine.native import NativeKernel, native_kernel, native_product
-from tarry.loops.poly import Poly
-from tarry.runtime.plan import Argument, KernelStep, Pointer, Value
+from tarry.engine.binding import Binder
+from tarry.engine.native import native_kernel, native_product, native_text
+from tarry.engine.recipe import SteppingPart, Temporary
+from tarry.loops.text import print_kernel
+from tarry.runtime.plan import Argument, HostStep, KernelStep, Pointer, Value
+
+if TYPE_CHECKING:
+    from tarry.compiler.access import StridedView
+    from tarry.compiler.lowered import LoweredKernel, LoweredProduct
+    from tarry.compiler.program import Value as ProgramValue
 
 # The block of values of a product: the slots without the epilogue's, two scratch offsets, numbers of chunks
 # of two steps and of an epilogue on its own, and its rows and columns.
@@ -37,7 +39,7 @@ EPILOGUE_CHUNK_COST = 1 << 16  # additions worth a chunk of their own
 
 
 class Layout(Protocol):
-    """What products ask of the plan they belong to."""
+    """What products ask of the layout they belong to."""
 
     def new_values(self, count: int) -> int:
         """Reserve `count` consecutive values; returns the first."""
@@ -55,55 +57,82 @@ class Layout(Protocol):
         """The value with the place of a temporary in the arena; None for what has a buffer of its own."""
 
 
-def operand(step: LoweredProduct, number: int, stored: set[ProgramValue]) -> StridedView:
-    """An operand of a product as strides over a stored value."""
-    found = strided_view(step.value.inputs[number], stored)
-    assert isinstance(found, StridedView)
-    return found
+class Operand:
+    """An operand of a product: where it lies, and its strides.
+
+    One that does not start where its buffer does has its byte offset in value `offset_value`: `offset`
+    elements after the place of a temporary, if `base_value` is the value with that place.
+    """
+
+    __slots__ = ("base_value", "offset", "offset_value", "pointer", "size", "strides")
+
+    def __init__(self, layout: Layout, view: StridedView) -> None:
+        self.strides = tuple(view.strides)
+        self.size = view.base.dtype.size
+        self.offset = view.offset
+        self.base_value = layout.arena_offset(view.base)
+        self.offset_value = -1
+        self.pointer = layout.pointer(view.base)
+        if view.offset.terms:
+            self.offset_value = layout.new_values(1)
+            self.pointer = Pointer(self.pointer.buffer, Value(self.offset_value))
+
+    def place(self, binder: Binder) -> None:
+        """Fill in the byte offset."""
+        if self.offset_value >= 0:
+            before = 0 if self.base_value is None else binder.values[self.base_value]
+            binder.values[self.offset_value] = before + self.offset.evaluate(binder.arguments) * self.size
 
 
-class Product:
+class Epilogue:
+    """The kernel that follows a product: its text, what it works on, and its arguments."""
+
+    __slots__ = ("arguments", "text", "work")
+
+    def __init__(self, layout: Layout, number: int, step: LoweredKernel) -> None:
+        native_kernel(step.kernel)  # begins to compile
+        self.text = print_kernel(step.kernel, canonical=True)
+        self.work = step.work
+        self.arguments = layout.arguments(number, step)
+
+
+class Product(SteppingPart):
     """One product of a plan."""
 
+    __slots__ = ("depth", "dtype", "epilogue", "left", "number", "out", "packed", "partial", "right", "shape",
+                 "start")  # fmt: skip
+
     def __init__(
-        self, layout: Layout, number: int, step: LoweredProduct, stored: set[ProgramValue]
+        self, layout: Layout, number: int, step: LoweredProduct, operands: Sequence[StridedView]
     ) -> None:
-        self.layout = layout
         self.number = number
-        self.step = step
-        self.dtype: Dtype = step.value.dtype
-        self.left = operand(step, 0, stored)
-        self.right = operand(step, 1, stored)
-        # Byte offsets of operands that do not start where their base does.
-        self.offsets: dict[tuple[ProgramValue, Poly], int] = {}
-        for view in (self.left, self.right):
-            if view.offset.terms and (view.base, view.offset) not in self.offsets:
-                self.offsets[(view.base, view.offset)] = layout.new_values(1)
+        self.dtype = step.value.dtype.name
+        self.shape = tuple(step.value.shape)
+        self.depth = step.value.inputs[0].shape[-1]
+        self.left, self.right = (Operand(layout, view) for view in operands)
         self.start = layout.new_values(VALUE_COUNT)
-        for which in (0, 1):
-            place = self.start + SCRATCH_VALUE + which
-            layout.add_temporary(Temporary(self._scratch_size(which), number, number, place))
-        self.epilogue: NativeKernel | None = None
-        self.epilogue_arguments: list[Argument] = []
-        if step.epilogue is not None:
-            self.epilogue = native_kernel(step.epilogue.kernel)
-            self.epilogue_arguments = layout.arguments(number, step.epilogue)
+        self.out = layout.pointer(step.value)
+        places = [self.start + SCRATCH_VALUE + which for which in (0, 1)]
+        layout.add_temporary(Temporary(self._packed_bytes, number, number, places[0]))
+        layout.add_temporary(Temporary(self._partial_bytes, number, number, places[1]))
+        self.packed, self.partial = (layout.arena_pointer(place) for place in places)
+        self.epilogue = None if step.epilogue is None else Epilogue(layout, number, step.epilogue)
 
     def bind(self, binder: Binder) -> str:
         """Choose a variant and fill in the values; returns what the steps depend on."""
         problem = self._problem(binder.arguments)
-        variant, problem = choose_variant(problem, GemmSpec(self.dtype.name), Target.host())
+        variant, problem = choose_variant(problem, GemmSpec(self.dtype), Target.host())
         binder.problems[self.number] = variant, problem
-        native = native_product(self.dtype.name, variant)
+        native = native_product(self.dtype, variant)
         slots = problem.slots(native.code.blocks(problem), 1, 2, 3, 4, 5)[:SLOT_COUNT]
         binder.values[self.start : self.start + SLOT_COUNT] = slots
         for k, stage in enumerate(native.code.steps):
             binder.values[self.start + CHUNK_VALUE + k] = stage.chunks(problem)
-        if self.step.epilogue is not None:
-            self._bind_epilogue(self.step.epilogue, binder)
+        if self.epilogue is not None:
+            self._bind_epilogue(self.epilogue, binder)
         return f"{variant}{problem.is_swapped}"
 
-    def _bind_epilogue(self, epilogue: LoweredKernel, binder: Binder) -> None:
+    def _bind_epilogue(self, epilogue: Epilogue, binder: Binder) -> None:
         assert epilogue.work.extent is not None
         rows = epilogue.work.extent.evaluate(binder.arguments)
         columns = epilogue.work.inner.evaluate(binder.arguments)
@@ -113,30 +142,33 @@ class Product:
         binder.values[self.start + EPILOGUE_CHUNKS] = max(1, min(rows, cost // EPILOGUE_CHUNK_COST))
 
     def place(self, binder: Binder) -> None:
-        """Fill in the byte offsets of the operands, once temporaries have their places in the arena."""
-        for (base, offset), number in self.offsets.items():
-            place = self.layout.arena_offset(base)
-            before = 0 if place is None else binder.values[place]
-            binder.values[number] = before + offset.evaluate(binder.arguments) * base.dtype.size
+        self.left.place(binder)
+        self.right.place(binder)
 
-    def steps(self, binder: Binder) -> list[KernelStep]:
+    def offset_values(self) -> list[tuple[int, int]]:
+        operands = (self.left, self.right)
+        return [
+            (one.base_value, one.offset_value)
+            for one in operands
+            if one.base_value is not None and one.offset_value >= 0
+        ]
+
+    def steps(self, binder: Binder) -> Sequence[KernelStep | HostStep]:
         """The kernels that compute the product with the variant chosen."""
         variant, problem = binder.problems[self.number]
-        native = native_product(self.dtype.name, variant)
-        left, right = self.left, self.right
+        native = native_product(self.dtype, variant)
+        left, right = self.left.pointer, self.right.pointer
         if problem.is_swapped:
             left, right = right, left
-        out = self.layout.pointer(self.step.value)
-        packed, partial = (self.layout.arena_pointer(self.start + SCRATCH_VALUE + k) for k in (0, 1))
-        if native.code.sums_in_result:
-            partial = out
+        partial = self.out if native.code.sums_in_result else self.partial
         arguments: list[Argument] = [
-            self._pointer(left), self._pointer(right), out, packed, partial,
+            left, right, self.out, self.packed, partial,
             *(Value(self.start + k) for k in range(len(POINTER_SLOTS), SLOT_COUNT)),
         ]  # fmt: skip
         inside = self.epilogue is not None and native.code.calls_epilogue
         if self.epilogue is not None and inside:
-            arguments += [self.epilogue.function, len(self.epilogue_arguments), *self.epilogue_arguments]
+            function = native_text(self.epilogue.text).function
+            arguments += [function, len(self.epilogue.arguments), *self.epilogue.arguments]
         else:
             arguments += [0, 0]
         steps = [
@@ -147,35 +179,31 @@ class Product:
             steps.append(self._epilogue_step(self.epilogue))
         return steps
 
-    def _epilogue_step(self, epilogue: NativeKernel) -> KernelStep:
+    def _epilogue_step(self, epilogue: Epilogue) -> KernelStep:
         """The epilogue on the whole result."""
         size = [Value(self.start + ROWS_VALUE), Value(self.start + COLUMNS_VALUE)]
-        arguments = [*size, 0, 0, *self.epilogue_arguments[4:]]
+        arguments = [*size, 0, 0, *epilogue.arguments[4:]]
         chunks = Value(self.start + EPILOGUE_CHUNKS)
-        return KernelStep("product_epilogue", epilogue.function, chunks, arguments)
-
-    def _pointer(self, view: StridedView) -> Pointer:
-        pointer = self.layout.pointer(view.base)
-        if not view.offset.terms:
-            return pointer
-        return Pointer(pointer.buffer, Value(self.offsets[(view.base, view.offset)]))
+        return KernelStep("product_epilogue", native_text(epilogue.text).function, chunks, arguments)
 
     def _problem(self, arguments: Sequence[int]) -> GemmProblem:
-        value = self.step.value
-        shape = [extent.evaluate(arguments) for extent in value.shape]
-        k = value.inputs[0].shape[-1].evaluate(arguments)
+        shape = [extent.evaluate(arguments) for extent in self.shape]
+        k = self.depth.evaluate(arguments)
         a = [stride.evaluate(arguments) for stride in self.left.strides]
         b = [stride.evaluate(arguments) for stride in self.right.strides]
         extents, a_batch, b_batch = fold_batch(shape[:-2], a[:-2], b[:-2])
         m, n = shape[-2:]
         return GemmProblem(m, n, k, (a[-2], a[-1]), (b[-2], b[-1]), n, extents, a_batch, b_batch)
 
-    def _scratch_size(self, which: int) -> Callable[[Binder], int]:
-        def size(binder: Binder) -> int:
-            variant, problem = binder.problems[self.number]
-            return native_product(self.dtype.name, variant).code.scratch_bytes(problem)[which]
+    def _packed_bytes(self, binder: Binder) -> int:
+        return self._scratch_bytes(binder)[0]
 
-        return size
+    def _partial_bytes(self, binder: Binder) -> int:
+        return self._scratch_bytes(binder)[1]
+
+    def _scratch_bytes(self, binder: Binder) -> tuple[int, int]:
+        variant, problem = binder.problems[self.number]
+        return native_product(self.dtype, variant).code.scratch_bytes(problem)
 
 
 def fold_batch(

@@ -15,7 +15,6 @@ from tarry.compiler.lowered import (
     BufferBinding,
     IntBinding,
     LoweredKernel,
-    LoweredStep,
     ScalarBinding,
     ScratchBinding,
     StatusBinding,
@@ -38,7 +37,7 @@ class StepwiseError(AssertionError):
 
 def run_stepwise(
     table: StepTable,
-    lowered: Sequence[LoweredStep],
+    lowered: Sequence[object],
     pool: ThreadPool,
     addresses: IntArray,
     values: IntArray,
@@ -133,7 +132,8 @@ class _Check:
             if found.dtype.kind in "iub":
                 same = np.array_equal(found, expected)
             else:
-                tolerance = {8: 1e-9, 4: 1e-4, 2: 2e-2}.get(found.dtype.itemsize, 1e-4)
+                real_size = found.dtype.itemsize // (2 if found.dtype.kind == "c" else 1)
+                tolerance = {8: 1e-9, 4: 1e-4, 2: 2e-2}.get(real_size, 1e-4)
                 same = np.allclose(
                     found.astype(wide), expected.astype(wide), tolerance, tolerance, equal_nan=True
                 )

@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from tarry.base.dtypes import Dtype
 from tarry.base.errors import UserCall
 from tarry.base.shapes import Shape
-from tarry.engine.evaluate import evaluate, find_plan, run_lock
+from tarry.engine.evaluate import evaluate, find_plan
 from tarry.engine.keying import Recorded, record
 from tarry.engine.plans import Plan
 from tarry.graph.node import Node
 from tarry.graph.primitive import Primitive
 from tarry.graph.references import OWN_IN_LOOP
 from tarry.graph.subgraph import Invocation
+from tarry.graph.tracing import run_lock
 from tarry.graph.walk import unevaluated
 from tarry.runtime.counters import counters
 

@@ -7,7 +7,7 @@ ValueError. Without meaning for other types, `==` is False and `!=` True for the
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from tarry.graph.operators import operators
 if TYPE_CHECKING:
     from tarry.graph.array import array
 
+Comparable = Handle | bool | int | float | complex | np.ndarray[Any, Any] | np.generic
 _COMPARABLE = (Handle, bool, int, float, complex, np.ndarray, np.generic)
 
 
@@ -84,6 +85,24 @@ class Arithmetic(Handle):
 
     def __matmul__(self, other: Any) -> array:
         return NotImplemented if other is None else operators.matmul(self, other)
+
+    def __rand__(self, other: Any) -> array:
+        return NotImplemented if other is None else operators.bitwise_and(other, self)
+
+    def __ror__(self, other: Any) -> array:
+        return NotImplemented if other is None else operators.bitwise_or(other, self)
+
+    def __rxor__(self, other: Any) -> array:
+        return NotImplemented if other is None else operators.bitwise_xor(other, self)
+
+    def __rlshift__(self, other: Any) -> array:
+        return NotImplemented if other is None else operators.left_shift(other, self)
+
+    def __rrshift__(self, other: Any) -> array:
+        return NotImplemented if other is None else operators.right_shift(other, self)
+
+    def __rmatmul__(self, other: Any) -> array:
+        return NotImplemented if other is None else operators.matmul(other, self)
 
     def __iadd__(self, other: Any) -> array:
         return self._become("+=", None if other is None else operators.add(self, other))
@@ -157,12 +176,25 @@ class Arithmetic(Handle):
     def __invert__(self) -> array:
         return operators.bitwise_invert(self)
 
-    def __eq__(self, other: object) -> array | bool:  # type: ignore[override]
+    # Arrays and numbers are compared element by element; to anything else an array is not equal.
+    @overload  # type: ignore[override]
+    def __eq__(self, other: Comparable) -> array: ...
+
+    @overload
+    def __eq__(self, other: object) -> array | bool: ...
+
+    def __eq__(self, other: object) -> array | bool:
         if not _comparable("==", other):
             return False
         return operators.equal(self, other)
 
-    def __ne__(self, other: object) -> array | bool:  # type: ignore[override]
+    @overload  # type: ignore[override]
+    def __ne__(self, other: Comparable) -> array: ...
+
+    @overload
+    def __ne__(self, other: object) -> array | bool: ...
+
+    def __ne__(self, other: object) -> array | bool:
         if not _comparable("!=", other):
             return True
         return operators.not_equal(self, other)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -23,6 +23,21 @@ from tarry.graph.methods import Methods
 from tarry.graph.node import Node
 from tarry.graph.operators import operators
 from tarry.graph.printing import array_text
+
+# The versions of the Python array API standard that the namespace conforms to (docs/array-api.md).
+ARRAY_API_VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12")
+
+
+class Updates(Protocol):
+    """What `a.at` offers: updates of an indexed part, see `ArrayAt`."""
+
+    def __getitem__(self, index: Any) -> Updates: ...
+    def add(self, value: Any) -> array: ...
+    def subtract(self, value: Any) -> array: ...
+    def multiply(self, value: Any) -> array: ...
+    def divide(self, value: Any) -> array: ...
+    def maximum(self, value: Any) -> array: ...
+    def minimum(self, value: Any) -> array: ...
 
 
 class array(Methods):
@@ -46,9 +61,10 @@ class array(Methods):
         self._node = node_of(val, dtype)
 
     @property
-    def at(self) -> Any:
+    def at(self) -> Updates:
         """`a.at[index].add(v)` and the like: updates that accumulate where an index occurs twice."""
-        return operators.at(self)
+        updates: Updates = operators.at(self)
+        return updates
 
     # indexing
 
@@ -169,8 +185,9 @@ class array(Methods):
         return (1, 0)
 
     def __array_namespace__(self, api_version: str | None = None) -> ModuleType:
-        if api_version is not None:
-            raise ValueError(f"[array] No version of the array API is promised, not even {api_version!r}.")
+        if api_version not in (None, *ARRAY_API_VERSIONS):
+            versions = ", ".join(ARRAY_API_VERSIONS)
+            raise ValueError(f"[array] Expected one of {versions} as api_version, but got {api_version!r}.")
         return sys.modules["tarry.core"]
 
 

@@ -40,6 +40,10 @@ _SCALARS: dict[str, Any] = {
 _NARROWED = {"float64": float32, "complex128": complex64}
 
 
+# What NumPy allows; a list that contains itself is deeper than any bound.
+_DEEPEST = 64
+
+
 # to nodes
 
 
@@ -50,7 +54,7 @@ def node_of(value: Any, dtype: Dtype | None) -> Node:
     has no dtype.
     """
     if dtype is not None and not isinstance(dtype, Dtype):
-        raise TypeError(f"[array] Expected a Dtype, but dtype is of type {type_name(dtype)}.")
+        raise TypeError(f"[array] Expected a Dtype for dtype, but got {dtype!r} of type {type_name(dtype)}.")
     if isinstance(value, Handle):
         return _as_dtype(value, dtype)
     if isinstance(value, (bool, int, float, complex)):
@@ -159,6 +163,8 @@ def _node_of_sequence(value: Sequence[Any], dtype: Dtype | None) -> Node:
     items: Sequence[Any] = value
     shape: list[int] = [len(value)]
     while items and isinstance(items[0], (list, tuple)):
+        if len(shape) == _DEEPEST:
+            raise ValueError(f"[array] Lists must not be nested more than {_DEEPEST} deep.")
         extent = len(items[0])
         for item in items:
             if not isinstance(item, (list, tuple)):
@@ -193,6 +199,8 @@ def _contains_array(value: Sequence[Any]) -> bool:
 
 def _node_of_arrays(value: Sequence[Any], dtype: Dtype | None) -> Node:
     """A list that holds arrays is a stack of its items."""
+    if any(item is None for item in value):
+        raise ValueError("[array] Invalid type NoneType received in array initialization.")
     if not _contains_array(value):
         raise ValueError(
             "[array] Initialization encountered extra dimension: numbers and lists cannot stand side by side."
@@ -255,7 +263,11 @@ def values(node: Node) -> NumpyArray:
     assert storage is not None
     size = node.dtype.size
     strides = [stride * size for stride in storage.strides]
-    return storage.buffer.view(to_numpy(node.dtype), storage.offset * size, node.shape, strides)
+    try:
+        return storage.buffer.view(to_numpy(node.dtype), storage.offset * size, node.shape, strides)
+    except ValueError:
+        rank = len(node.shape)
+        raise ValueError(f"[convert] NumPy has at most {_DEEPEST} dimensions, the array {rank}.") from None
 
 
 def python_value(node: Node) -> bool | int | float | complex:

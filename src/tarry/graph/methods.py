@@ -10,6 +10,7 @@ import numpy as np
 from tarry.base.dtypes import Dtype
 from tarry.graph.arithmetic import Arithmetic
 from tarry.graph.operators import operators
+from tarry.runtime.devices import Device, default_device, require_device
 
 if TYPE_CHECKING:
     from tarry.graph.array import array
@@ -94,6 +95,20 @@ class Methods(Arithmetic):
         """The imaginary parts."""
         return operators.imag(self)
 
+    # devices
+
+    @property
+    def device(self) -> Device:
+        """The device the array is on: the CPU."""
+        return default_device()
+
+    def to_device(self, device: object, /, *, stream: object = None) -> array:
+        """The array on a device, which can only be where it is. ValueError for a GPU."""
+        if device is None:
+            raise TypeError("[to_device] Expected a Device or DeviceType, but got None.")
+        require_device("to_device", device)
+        return self.__copy__()
+
     # along axes
 
     def all(self, axis: Axes = None, keepdims: bool = False, *, stream: object = None) -> array:
@@ -159,6 +174,36 @@ class Methods(Arithmetic):
     ) -> array:
         """The variances."""
         return operators.var(self, axis, keepdims, ddof if correction is None else correction)
+
+    def cumsum(
+        self, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: object = None
+    ) -> array:
+        """The running sums along an axis."""
+        return operators.cumsum(self, axis, reverse=reverse, inclusive=inclusive)
+
+    def cumprod(
+        self, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: object = None
+    ) -> array:
+        """The running products along an axis."""
+        return operators.cumprod(self, axis, reverse=reverse, inclusive=inclusive)
+
+    def cummax(
+        self, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: object = None
+    ) -> array:
+        """The running maxima along an axis."""
+        return operators.cummax(self, axis, reverse=reverse, inclusive=inclusive)
+
+    def cummin(
+        self, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: object = None
+    ) -> array:
+        """The running minima along an axis."""
+        return operators.cummin(self, axis, reverse=reverse, inclusive=inclusive)
+
+    def logcumsumexp(
+        self, axis: int | None = None, *, reverse: bool = False, inclusive: bool = True, stream: object = None
+    ) -> array:
+        """Logarithms of the running sums of exponentials."""
+        return operators.logcumsumexp(self, axis, reverse=reverse, inclusive=inclusive)
 
     # shape
 

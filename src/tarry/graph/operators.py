@@ -54,6 +54,10 @@ class Operators:
         "concatenate",
         "conjugate",
         "cos",
+        "cummax",
+        "cummin",
+        "cumprod",
+        "cumsum",
         "diag",
         "diagonal",
         "divide",
@@ -75,6 +79,7 @@ class Operators:
         "log2",
         "log10",
         "logaddexp",
+        "logcumsumexp",
         "logical_and",
         "logical_not",
         "logical_or",
@@ -141,6 +146,10 @@ class Operators:
     concatenate: Operation
     conjugate: Operation
     cos: Operation
+    cummax: Operation
+    cummin: Operation
+    cumprod: Operation
+    cumsum: Operation
     diag: Operation
     diagonal: Operation
     divide: Operation
@@ -160,6 +169,7 @@ class Operators:
     log1p: Operation
     log2: Operation
     logaddexp: Operation
+    logcumsumexp: Operation
     logical_and: Operation
     logical_not: Operation
     logical_or: Operation

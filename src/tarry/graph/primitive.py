@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from tarry.base.digest import text_number
+
 if TYPE_CHECKING:
     from tarry.graph.array import array
 
@@ -12,11 +14,44 @@ if TYPE_CHECKING:
 Scalar = bool | int | float | complex
 
 _numbers: dict[tuple[object, ...], int] = {}
+_keys: dict[int, tuple[object, ...]] = {}
+# What stands for the same operation in every process is not less than this.
+_PORTABLE = 1 << 59
 
 
-def intern_key(key: tuple[object, ...]) -> int:
-    """A small number for an operation with its structural parameters: what plan keys are made of."""
-    return _numbers.setdefault(key, len(_numbers))
+def intern_key(key: tuple[object, ...], portable: bool = True) -> int:
+    """The number of an operation with its structural parameters: what plan keys are made of.
+
+    Of operations of Tarry with plain parameters it is the same in every process, so that plans can be kept
+    on disk, unless it is not to be `portable`.
+    """
+    number = _numbers.get(key)
+    if number is None:
+        number = len(_keys)
+        text = _portable_text(key) if portable else None
+        if text is not None and _keys.setdefault(text_number(text), key) is key:
+            number = text_number(text)
+        # Another thread may have been faster.
+        number = _numbers.setdefault(key, number)
+        _keys[number] = key
+    return number
+
+
+def is_portable(number: int) -> bool:
+    """Whether another process has the same number for this operation."""
+    return number >= _PORTABLE
+
+
+def _portable_text(item: object) -> str | None:
+    """A text that says what a part of a key is; None for what may be something else in another process."""
+    if isinstance(item, tuple):
+        texts = [_portable_text(part) for part in item]
+        return None if None in texts else f"({','.join([text for text in texts if text is not None])})"
+    if isinstance(item, type):
+        return f"{item.__module__}.{item.__qualname__}" if item.__module__.startswith("tarry.") else None
+    if item is None or type(item) in (bool, int, float, complex, str):
+        return repr(item)
+    return None
 
 
 class Primitive:

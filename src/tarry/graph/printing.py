@@ -17,6 +17,8 @@ from tarry.graph.node import Node
 
 _SHOWN = 3
 _DEFAULT_DECIMALS = 6
+# No double has more.
+_MOST_DECIMALS = 1074
 
 
 class PrintOptions:
@@ -25,8 +27,8 @@ class PrintOptions:
     __slots__ = ("_precision",)
 
     def __init__(self, precision: int = -1) -> None:
-        if isinstance(precision, bool) or not isinstance(precision, int):
-            raise TypeError(f"[printoptions] Expected an integer precision, but got {precision!r}.")
+        if isinstance(precision, bool) or not isinstance(precision, int) or abs(precision) >= 1 << 31:
+            raise TypeError(f"[printoptions] Expected a 32-bit integer precision, but got {precision!r}.")
         self._precision = precision
 
     @property
@@ -139,4 +141,5 @@ def _float_text(value: float) -> str:
     precision = _settings.options.precision
     if precision == -1:
         return f"{value:g}"
-    return f"{value:.{precision if precision >= 0 else _DEFAULT_DECIMALS}f}"
+    decimals = min(precision, _MOST_DECIMALS) if precision >= 0 else _DEFAULT_DECIMALS
+    return f"{value:.{decimals}f}"

@@ -34,7 +34,14 @@ def _count_attribute() -> int:
     return count(found) - 1  # the attribute
 
 
+def _count_in_map() -> int:
+    items = (_Held(),)
+    return next(map(sys.getrefcount, items)) - 1  # the tuple
+
+
 # What a loop over a list holds of an item it has given a name: the name, and the argument of the call.
 OWN_IN_LOOP = _count_in_list()
 # The same for what was read from an attribute.
 OWN_OF_ATTRIBUTE = _count_attribute()
+# What `map` over a tuple holds of an item while it asks for the count.
+OWN_IN_MAP = _count_in_map()

@@ -20,7 +20,8 @@ from tarry.base.dtypes import float32
 from tarry.base.errors import UserCall
 from tarry.base.shapes import Shape
 from tarry.graph.node import Node
-from tarry.graph.primitive import Primitive, Scalar, intern_key
+from tarry.graph.primitive import Primitive, Scalar, intern_key, is_portable
+from tarry.graph.tracing import run_lock
 from tarry.graph.walk import unevaluated
 
 
@@ -73,9 +74,13 @@ class Subgraph:
         self.sizes, self.arguments, self.scalars, self.key = _read_entries(self.entries)
 
     def invoke(self, inputs: Sequence[Node]) -> Node:
-        """An invocation on the inputs. Its shape lists the sizes, which is how they get into a plan's key."""
-        sources = [inputs[number] for number in self.used]
-        return Node(Invocation(self), (*sources, *self.constants), self.sizes, float32)
+        """An invocation on the inputs."""
+        return self.invoke_on([inputs[number] for number in self.used])
+
+    def invoke_on(self, read: Sequence[Node]) -> Node:
+        """An invocation, from those of the inputs that are read. Its shape lists the sizes, which is how they
+        get into a plan's key."""
+        return Node(Invocation(self), (*read, *self.constants), self.sizes, float32)
 
     def expand(self, sources: Sequence[Node]) -> list[Node]:
         """The recorded operations on the inputs of an invocation."""
@@ -100,7 +105,8 @@ def _read_entries(entries: Sequence[Entry]) -> tuple[Shape, tuple[int, ...], tup
                 parts.append(-1 if extent == 1 else sizes.setdefault(extent, len(sizes)))
             arguments.extend(primitive.arguments)
             scalars.extend(primitive.scalars)
-    return tuple(sizes), tuple(arguments), tuple(scalars), intern_key(("Subgraph", *parts))
+    portable = all(is_portable(entry.primitive.key) for entry in entries)
+    return tuple(sizes), tuple(arguments), tuple(scalars), intern_key(("Subgraph", *parts), portable)
 
 
 class Invocation(Primitive):
@@ -135,37 +141,66 @@ class Output(Primitive):
         return (self.number,)
 
 
+_new = object.__new__
 _outputs: list[Output] = []
 
 
 def _output(number: int) -> Output:
+    if number < len(_outputs):
+        return _outputs[number]
     while len(_outputs) <= number:
         _outputs.append(Output(len(_outputs)))
     return _outputs[number]
 
 
-def make_output(invocation: Node, number: int) -> Node:
-    """The node of output `number`; an input that is an output, too, stays the node it is."""
+def make_outputs(invocation: Node, first: int, count: int) -> list[Node]:
+    """The nodes of `count` outputs from number `first` on; an input that is an output, too, stays the node
+    it is."""
     primitive = invocation.primitive
     assert isinstance(primitive, Invocation)
     subgraph = primitive.subgraph
-    place = subgraph.outputs[number]
-    first = len(invocation.inputs)
-    if place < first:
-        return invocation.inputs[place]
-    entry = subgraph.entries[place - first]
-    node = Node(_output(number), (invocation,), entry.shape, entry.dtype, None, entry.call)
-    primitive.outputs.append(weakref.ref(node))
-    return node
+    entries, inputs, living = subgraph.entries, invocation.inputs, primitive.outputs
+    known = len(inputs)
+    reference = weakref.ref
+    made: list[Node] = []
+    for number in range(first, first + count):
+        place = subgraph.outputs[number]
+        if place < known:
+            made.append(inputs[place])
+            continue
+        entry = entries[place - known]
+        # `Node(...)`, written out: a step of a model makes one for each of its parameters, twice.
+        node: Node = _new(Node)
+        node.primitive = _output(number)
+        node.inputs = (invocation,)
+        node.shape = entry.shape
+        node.dtype = entry.dtype
+        node.storage = None
+        node.call = entry.call
+        living.append(reference(node))
+        made.append(node)
+    return made
+
+
+def make_output(invocation: Node, number: int) -> Node:
+    """The node of output `number`; an input that is an output, too, stays the node it is."""
+    return make_outputs(invocation, number, 1)[0]
 
 
 def become_output(node: Node, invocation: Node, number: int) -> None:
-    """From now on a node that the subgraph computes, too, is output `number`: the same value."""
+    """From now on a node that the subgraph computes, too, is output `number`: the same value.
+
+    Evaluation reads primitive and inputs one after the other, so they change while no thread evaluates: this
+    waits for one that does, which may have found the node in what a traced function gave away.
+    """
     primitive = invocation.primitive
     assert isinstance(primitive, Invocation)
-    node.primitive = _output(number)
-    node.inputs = (invocation,)
-    primitive.outputs.append(weakref.ref(node))
+    with run_lock:
+        if node.storage is not None:
+            return
+        node.primitive = _output(number)
+        node.inputs = (invocation,)
+        primitive.outputs.append(weakref.ref(node))
 
 
 class Expanded:

@@ -1,12 +1,25 @@
-"""What transforms say about evaluation while they run a user's function; one state for each thread."""
+"""What transforms say about evaluation while they run a user's function; one state for each thread.
+
+And the lock of evaluation itself, which is one for all threads.
+"""
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tarry.graph.node import Node
+
+# Held while a plan is found and run: evaluations happen one after the other. Recording takes it only to turn
+# a node that others may see into another description of its value.
+run_lock = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    # A child that is forked while another thread evaluates would wait for it for ever.
+    os.register_at_fork(
+        before=run_lock.acquire, after_in_parent=run_lock.release, after_in_child=run_lock.release
+    )
 
 
 class _Tracing(threading.local):

@@ -1,6 +1,7 @@
 """Loss functions. ``reduction`` is "none" (one value per example or element), "mean" or "sum".
 
-Shapes that do not match and unknown reductions raise ValueError.
+Shapes that do not match and unknown reductions raise ValueError. What a loss records depends on shapes and
+dtypes alone, so it is not worked out anew for every call.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import math
 
 import tarry.core as mx
+from tarry.core._libraries import recorded_once
 
 __all__ = [
     "binary_cross_entropy",
@@ -27,6 +29,7 @@ __all__ = [
 ]
 
 
+@recorded_once
 def cross_entropy(
     logits: mx.array,
     targets: mx.array,
@@ -71,6 +74,7 @@ def cross_entropy(
     return _reduce(name, _weigh(name, loss, weights), reduction)
 
 
+@recorded_once
 def binary_cross_entropy(
     inputs: mx.array,
     targets: mx.array,
@@ -96,12 +100,14 @@ def binary_cross_entropy(
     return _reduce(name, _weigh(name, loss, weights), reduction)
 
 
+@recorded_once
 def l1_loss(predictions: mx.array, targets: mx.array, reduction: str = "mean") -> mx.array:
     """Absolute difference: |p - t|."""
     _check_shapes("l1_loss", "Predictions", predictions, "targets", targets)
     return _reduce("l1_loss", mx.abs(predictions - targets), reduction)
 
 
+@recorded_once
 def mse_loss(predictions: mx.array, targets: mx.array, reduction: str = "mean") -> mx.array:
     """Squared difference: (p - t)^2.
 
@@ -112,6 +118,7 @@ def mse_loss(predictions: mx.array, targets: mx.array, reduction: str = "mean") 
     return _reduce("mse_loss", mx.square(predictions - targets), reduction)
 
 
+@recorded_once
 def nll_loss(inputs: mx.array, targets: mx.array, axis: int = -1, reduction: str = "none") -> mx.array:
     """Negative log-likelihood: ``-inputs[target]`` for log-probabilities ``inputs`` and class numbers
     ``targets``.
@@ -127,6 +134,7 @@ def nll_loss(inputs: mx.array, targets: mx.array, axis: int = -1, reduction: str
     return _reduce("nll_loss", -_pick("nll_loss", inputs, targets, axis), reduction)
 
 
+@recorded_once
 def gaussian_nll_loss(
     inputs: mx.array,
     targets: mx.array,
@@ -148,12 +156,14 @@ def gaussian_nll_loss(
     return _reduce("gaussian_nll_loss", loss, reduction)
 
 
+@recorded_once
 def kl_div_loss(inputs: mx.array, targets: mx.array, axis: int = -1, reduction: str = "none") -> mx.array:
     """Kullback-Leibler divergence of log-probabilities along ``axis``: ``sum(exp(t) (t - x))``."""
     divergence = mx.sum(mx.exp(targets) * (targets - inputs), axis=axis)
     return _reduce("kl_div_loss", divergence, reduction)
 
 
+@recorded_once
 def smooth_l1_loss(
     predictions: mx.array, targets: mx.array, beta: float = 1.0, reduction: str = "mean"
 ) -> mx.array:
@@ -168,6 +178,7 @@ def smooth_l1_loss(
     return _reduce("smooth_l1_loss", loss, reduction)
 
 
+@recorded_once
 def huber_loss(inputs: mx.array, targets: mx.array, delta: float = 1.0, reduction: str = "none") -> mx.array:
     """With d = |x - t|: ``d^2 / 2`` up to ``delta``, else ``delta (d - delta / 2)`` (Huber, 1964)."""
     distance = mx.abs(inputs - targets)
@@ -176,17 +187,20 @@ def huber_loss(inputs: mx.array, targets: mx.array, delta: float = 1.0, reductio
     return _reduce("huber_loss", loss, reduction)
 
 
+@recorded_once
 def log_cosh_loss(inputs: mx.array, targets: mx.array, reduction: str = "none") -> mx.array:
     """``log(cosh(x - t))``, without overflow."""
     errors = inputs - targets
     return _reduce("log_cosh_loss", mx.logaddexp(errors, -errors) - math.log(2), reduction)
 
 
+@recorded_once
 def hinge_loss(inputs: mx.array, targets: mx.array, reduction: str = "none") -> mx.array:
     """``max(1 - x t, 0)`` for targets -1 and 1."""
     return _reduce("hinge_loss", mx.maximum(1 - inputs * targets, 0), reduction)
 
 
+@recorded_once
 def margin_ranking_loss(
     inputs1: mx.array, inputs2: mx.array, targets: mx.array, margin: float = 0.0, reduction: str = "none"
 ) -> mx.array:
@@ -201,6 +215,7 @@ def margin_ranking_loss(
     return _reduce("margin_ranking_loss", loss, reduction)
 
 
+@recorded_once
 def cosine_similarity_loss(
     x1: mx.array, x2: mx.array, axis: int = 1, eps: float = 1e-8, reduction: str = "none"
 ) -> mx.array:
@@ -211,6 +226,7 @@ def cosine_similarity_loss(
     return _reduce("cosine_similarity_loss", loss, reduction)
 
 
+@recorded_once
 def triplet_loss(
     anchors: mx.array,
     positives: mx.array,

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import tarry.core as mx
-from tarry.nn.layers.base import Module
-from tarry.utils import tree_map
+from tarry.core._libraries import value_and_gradients
+from tarry.nn.layers.base import Module, Place, trainable_places
 
 __all__ = ["value_and_grad"]
 
+P = ParamSpec("P")
+R = TypeVar("R")
 
-def value_and_grad(model: Module, fn: Callable[..., Any]) -> Callable[..., tuple[Any, Any]]:
+
+def value_and_grad(model: Module, fn: Callable[P, R]) -> Callable[P, tuple[R, Any]]:
     """Make a function that computes ``fn(*args)`` and the gradients of its result by the model's parameters.
 
     ``fn`` gives a scalar array, or a tuple that starts with one (the rest is passed on as it is); its own
@@ -24,60 +27,36 @@ def value_and_grad(model: Module, fn: Callable[..., Any]) -> Callable[..., tuple
         >>> loss, gradients = loss_and_gradients(mx.ones((2, 3)))  # doctest: +SKIP
     """
 
-    def run(arrays: list[mx.array], parameters: _Parameters, *args: Any, **kwargs: Any) -> Any:
-        parameters.put(arrays)
-        return fn(*args, **kwargs)
-
-    differentiated = mx.value_and_grad(run)
-
     @functools.wraps(fn)
     def call_with_gradients(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        tree = model.trainable_parameters()
-        parameters = _Parameters(model, tree)
+        tree, places = trainable_places(model)
+        original = [container[key] for container, key, _ in places]
+        traced: list[mx.array] = []
+
+        def put(arrays: list[mx.array]) -> None:
+            traced.extend(arrays)
+            for (container, key, _), array in zip(places, arrays):
+                container[key] = array
+
         try:
-            # A list of its own, because transforms exchange the arrays in the lists that pass through them.
-            value, gradients = differentiated(list(parameters.original), parameters, *args, **kwargs)
+            value, gradients = value_and_gradients(fn, put, original, args, kwargs)
         finally:
             # Arrays of the trace must not stay in the model, whether fn succeeded or not.
-            parameters.put_back()
-        remaining = iter(gradients)
-        return value, tree_map(lambda _: next(remaining), tree)
+            _put_back(places, traced, original)
+        # The tree was made for this call: its arrays give way to their gradients.
+        for (_, key, branch), gradient in zip(places, gradients):
+            branch[key] = gradient
+        return value, tree
 
     return call_with_gradients
 
 
-class _Parameters:
-    """The trainable parameters of a model, in the containers that hold them."""
-
-    __slots__ = ("original", "places", "traced")
-
-    def __init__(self, model: Module, tree: Any) -> None:
-        self.places: list[tuple[Any, Any]] = []
-        self.original: list[mx.array] = []
-        self.traced: list[mx.array] = []
-        self._find(model, tree)
-
-    def _find(self, current: Any, tree: Any) -> None:
-        for key, entry in tree.items() if isinstance(tree, dict) else enumerate(tree):
-            if isinstance(entry, mx.array):
-                self.places.append((current, key))
-                self.original.append(entry)
-            else:
-                self._find(current[key], entry)
-
-    def put(self, arrays: list[mx.array]) -> None:
-        """Put arrays of a trace in the parameters' places."""
-        # A copy, because the list itself gets its own arrays back after the call.
-        self.traced = list(arrays)
-        for (container, key), array in zip(self.places, self.traced):
-            container[key] = array
-
-    def put_back(self) -> None:
-        """Replace the arrays of the trace by the originals, but keep what the function itself assigned."""
-        for (container, key), traced, original in zip(self.places, self.traced, self.original):
-            if isinstance(container, dict):
-                present = container.get(key)
-            else:
-                present = container[key] if key < len(container) else None
-            if present is traced:
-                container[key] = original
+def _put_back(places: list[Place], traced: list[mx.array], original: list[mx.array]) -> None:
+    """Replace the arrays of the trace by the originals, but keep what the function itself assigned."""
+    for (container, key, _), array, before in zip(places, traced, original):
+        if isinstance(container, dict):
+            present = container.get(key)
+        else:
+            present = container[key] if key < len(container) else None
+        if present is array:
+            container[key] = before

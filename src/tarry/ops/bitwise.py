@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from tarry.base.dtypes import uint8
+from tarry.base.dtypes import Dtype, uint8
 from tarry.graph.array import array
 from tarry.loops.builder import Builder
 from tarry.loops.ir import Instr
@@ -65,11 +65,21 @@ _LEFT_SHIFT, _RIGHT_SHIFT = LeftShift(), RightShift()
 
 
 def _integer_operands(op: str, a: object, b: object) -> tuple[array, array]:
-    operands = binary_operands(op, a, b)
+    try:
+        operands = binary_operands(op, a, b)
+    except ValueError:
+        for value in (a, b):
+            if isinstance(value, array) and value.dtype.kind not in "uib":
+                raise _not_integers(op, value.dtype) from None
+        raise
     dtype = operands[0].dtype
     if dtype.kind not in "uib":
-        raise RuntimeError(f"[{op}] Only allowed on integers and booleans, but the operands are {dtype}.")
+        raise _not_integers(op, dtype)
     return operands
+
+
+def _not_integers(op: str, dtype: Dtype) -> RuntimeError:
+    return RuntimeError(f"[{op}] Only allowed on integers and booleans, but the operands are {dtype.name}.")
 
 
 def _shift_operands(op: str, a: object, b: object) -> tuple[array, array]:

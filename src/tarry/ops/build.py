@@ -30,9 +30,16 @@ def build(primitive: Primitive, inputs: Sequence[array], shape: Shape, dtype: Dt
 def build_on(primitive: Primitive, inputs: tuple[Node, ...], shape: Shape, dtype: Dtype) -> array:
     """A new array: the primitive applied to nodes."""
     global _recorded
-    # `wrap`, written out: this is the cost of every operation.
+    # `wrap` and `Node(...)`, written out: this is the cost of every operation.
+    node: Node = _new(Node)
+    node.primitive = primitive
+    node.inputs = inputs
+    node.shape = shape
+    node.dtype = dtype
+    node.storage = None
+    node.call = None
     result = _new(array)
-    result._node = Node(primitive, inputs, shape, dtype)
+    result._node = node
     _recorded += 1
     if _recorded > MOST_RECORDED:
         _flush(result)
@@ -44,6 +51,14 @@ def _flush(result: array) -> None:
     _recorded = 0
     if may_flush():
         operators.evaluate([result._node])
+
+
+def count_recorded(operations: int, result: array) -> None:
+    """Called when several operations were recorded at once; `result` is one of them."""
+    global _recorded
+    _recorded += operations
+    if _recorded > MOST_RECORDED:
+        _flush(result)
 
 
 def restart_count() -> None:

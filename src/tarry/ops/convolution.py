@@ -2,7 +2,8 @@
 
 Arrays are channels-last: inputs (N, spatial..., C_in), weights (C_out, spatial..., C_in / groups), results
 (N, spatial..., C_out). As in all of deep learning the kernel is not flipped unless asked for. Windows of the
-input are a view; they meet the weights in one matrix product.
+input are a view; they meet the weights in one matrix product. Many groups of few channels
+go without (`depthwise`).
 
 Along an axis with `n` elements, kernel `k`, stride `s`, dilation `d` and padding `p` before and `q` behind
 the result has (n + p + q - d (k - 1) - 1) // s + 1 elements (Dumoulin and Visin 2016).
@@ -16,13 +17,14 @@ from typing import Any
 from tarry.base.dtypes import is_inexact, promote
 from tarry.base.shapes import Shape, size_of
 from tarry.graph.array import array
+from tarry.ops.arguments import INTEGER, flag, integer, integers, is_integer, word
 from tarry.ops.arithmetic import add
 from tarry.ops.build import build
+from tarry.ops.depthwise import convolve_at_places, convolve_shifted, has_few_places, is_sum_of_shifts
 from tarry.ops.elementwise import cast, constant, require_array
 from tarry.ops.products import matrix_product, transposed
 from tarry.ops.slices import padded, reversed_along, slice_updated, sliced
 from tarry.ops.structure import Piece, Position, View, ViewSizes, batch_to_front, permute, reshaped
-from tarry.ops.views import integer, integers
 
 
 class Windows(View):
@@ -205,16 +207,27 @@ def _convolve(x: array, weight: array, geometry: Geometry) -> array:
         value = constant(0, x.dtype, shape)
     else:
         around = _surrounded(_dilated(x, geometry.input_dilation), geometry.low, geometry.high)
-        units = tuple([(s == 1, d == 1) for s, d in zip(geometry.stride, geometry.dilation)])
-        steps = [step for pair in zip(geometry.stride, geometry.dilation) for step in pair if step != 1]
-        seen = build(
-            Windows(units, tuple(steps)), (around,), (groups, batch, *places, *kernel, channels), x.dtype
-        )
-        depth = size_of(kernel) * channels
-        rows = reshaped(seen, (groups, batch * size_of(places), depth))
-        columns = transposed(reshaped(weight, (groups, filters, depth)))
-        value = reshaped(matrix_product(rows, columns), shape)
+        value = _value(around, weight, places, geometry)
     return build(Convolution(geometry), (value, x, weight), shape, x.dtype)
+
+
+def _value(around: array, weight: array, places: Shape, geometry: Geometry) -> array:
+    """The convolution of an input that is dilated and padded already."""
+    if is_sum_of_shifts(around, weight):
+        return convolve_shifted(around, weight, places, geometry.stride, geometry.dilation)
+    if has_few_places(around, weight, places):
+        return convolve_at_places(around, weight, places, geometry.stride, geometry.dilation)
+    groups, batch, channels = around.shape[0], around.shape[1], around.shape[-1]
+    filters, kernel = weight.shape[1], weight.shape[2:-1]
+    units = tuple([(s == 1, d == 1) for s, d in zip(geometry.stride, geometry.dilation)])
+    steps = [step for pair in zip(geometry.stride, geometry.dilation) for step in pair if step != 1]
+    seen = build(
+        Windows(units, tuple(steps)), (around,), (groups, batch, *places, *kernel, channels), around.dtype
+    )
+    depth = size_of(kernel) * channels
+    rows = reshaped(seen, (groups, batch * size_of(places), depth))
+    columns = transposed(reshaped(weight, (groups, filters, depth)))
+    return reshaped(matrix_product(rows, columns), (groups, batch, *places, filters))
 
 
 # The functions
@@ -222,12 +235,13 @@ def _convolve(x: array, weight: array, geometry: Geometry) -> array:
 
 def _per_axis(op: str, value: Any, count: int, role: str) -> list[int]:
     """One integer for each spatial axis; a single one stands for all."""
-    if isinstance(value, (list, tuple)):
-        listed = list(integers(op, value, role))
+    if not is_integer(value):
+        listed = list(integers(op, value, role, INTEGER))
         if len(listed) == 1:
             return listed * count
         if len(listed) != count:
-            raise ValueError(f"[{op}] {role} must have {count} entries, but it is {value!r}.")
+            kind = ValueError if op == "conv_general" else TypeError
+            raise kind(f"[{op}] {role} must have {count} entries, but it is {tuple(listed)}.")
         return listed
     return [integer(op, value, role)] * count
 
@@ -331,7 +345,7 @@ def conv_general(
         high,
         _per_axis(op, input_dilation, count, "input_dilation"),
     )
-    return _run(op, x, w, geometry, integer(op, groups, "groups"), flip)
+    return _run(op, x, w, geometry, integer(op, groups, "groups"), flag(op, flip, "flip"))
 
 
 def _plain(
@@ -514,7 +528,7 @@ def convolve(a: array, v: array, /, mode: str = "full", *, stream: object = None
         )
     if first.size == 0 or second.size == 0:
         raise ValueError("[convolve] Neither array may be empty.")
-    if mode not in ("full", "same", "valid"):
+    if word("convolve", mode, "mode") not in ("full", "same", "valid"):
         raise ValueError(f"[convolve] The mode must be 'full', 'same' or 'valid', not {mode!r}.")
     if first.size < second.size:
         first, second = second, first

@@ -14,8 +14,9 @@ from collections.abc import Iterable, Sequence
 from tarry.base.dtypes import is_inexact, promote
 from tarry.base.shapes import Shape, size_of
 from tarry.graph.array import array, wrap
+from tarry.ops.arguments import arrays_of, wrong_type
 from tarry.ops.arithmetic import multiply
-from tarry.ops.elementwise import cast, require_array
+from tarry.ops.elementwise import cast
 from tarry.ops.layout import diagonal
 from tarry.ops.products import matrix_product
 from tarry.ops.reductions import sum
@@ -42,7 +43,7 @@ class Term:
 def _split(op: str, subscripts: object, count: int) -> tuple[list[str], str | None]:
     """The subscripts of the operands, and of the result if given."""
     if not isinstance(subscripts, str):
-        raise TypeError(f"[{op}] incompatible function arguments: subscripts must be a str.")
+        raise wrong_type(op, "subscripts", "a string", subscripts)
     if count == 0:
         raise ValueError(f"[{op}] At least one operand is required.")
     left, arrow, right = subscripts.replace(" ", "").partition("->")
@@ -247,7 +248,9 @@ def _contracted(left: Term, right: Term, needed: Iterable[str]) -> Term:
 
 
 def _prepared(op: str, subscripts: str, operands: Sequence[array]) -> tuple[list[str], str, dict[str, int]]:
-    shapes = [require_array(op, operand).shape for operand in operands]
+    if not isinstance(subscripts, str):
+        raise wrong_type(op, "subscripts", "a string", subscripts)
+    shapes = [operand.shape for operand in arrays_of(op, operands)]
     inputs, given = _split(op, subscripts, len(operands))
     terms = [_spelled(op, text, len(shape), k) for k, (text, shape) in enumerate(zip(inputs, shapes))]
     return terms, _result_letters(op, given, terms), _sizes(op, terms, shapes)

@@ -295,8 +295,9 @@ def weak_array(op: str, strong: array, value: object) -> array:
     return as_array(op, value)
 
 
-# Integers that are surely numbers of every dtype they may take.
+# Integers that are surely numbers of every floating dtype, and of every integer dtype.
 FAR = 1 << 31
+SMALL = 1 << 7
 
 
 def binary(primitive: Elementwise, op: str, a: object, b: object, lift: Dtype | None = None) -> array:
@@ -306,13 +307,17 @@ def binary(primitive: Elementwise, op: str, a: object, b: object, lift: Dtype | 
         if type(b) is array:
             right = b._node
             dtype = left.dtype
-            if (
-                dtype is right.dtype
-                and left.shape == right.shape
-                and (lift is None or dtype.kind == "f" or dtype.kind == "c")
-            ):
-                return build_on(primitive, (left, right), left.shape, left.dtype)
-        elif left.dtype.kind == "f" and (type(b) is float or (type(b) is int and -FAR < b < FAR)):
+            if dtype is right.dtype and (lift is None or dtype.kind == "f" or dtype.kind == "c"):
+                shape = left.shape
+                if shape != right.shape:
+                    shape = broadcast_shapes(op, shape, right.shape)
+                    left, right = broadcast(a, shape)._node, broadcast(b, shape)._node
+                return build_on(primitive, (left, right), shape, dtype)
+        elif left.dtype.kind == "f":
+            if type(b) is float or (type(b) is int and -FAR < b < FAR):
+                number = Node(Constant(b), (), left.shape, left.dtype)
+                return build_on(primitive, (left, number), left.shape, left.dtype)
+        elif type(b) is int and 0 <= b < SMALL and left.dtype.kind in "ui" and lift is None:
             number = Node(Constant(b), (), left.shape, left.dtype)
             return build_on(primitive, (left, number), left.shape, left.dtype)
     return elementwise(primitive, binary_operands(op, a, b, lift))
@@ -320,6 +325,8 @@ def binary(primitive: Elementwise, op: str, a: object, b: object, lift: Dtype | 
 
 def unary_operand(op: str, value: object, lift: Dtype | None = None) -> array:
     """The operand of a unary op; `lift` is the dtype for operands that are not inexact."""
+    if type(value) is array and value._node.dtype.kind == "f":
+        return value
     operand = value if isinstance(value, array) else as_array(op, value)
     if lift is not None and operand._node.dtype.kind not in "fc":
         operand = cast(operand, lift)
@@ -328,10 +335,14 @@ def unary_operand(op: str, value: object, lift: Dtype | None = None) -> array:
 
 def float_operand(op: str, value: object) -> array:
     """The operand of a function on floating numbers: integers and booleans become float32."""
+    if type(value) is array and value._node.dtype.kind == "f":
+        return value
     return unary_operand(op, value, float32)
 
 
 def elementwise(primitive: Elementwise, inputs: Sequence[array], dtype: Dtype | None = None) -> array:
     """The primitive on operands of equal shape; `dtype` is that of the first operand unless given."""
     first = inputs[0]._node
+    if len(inputs) == 1:
+        return build_on(primitive, (first,), first.shape, dtype or first.dtype)
     return build_on(primitive, tuple([value._node for value in inputs]), first.shape, dtype or first.dtype)

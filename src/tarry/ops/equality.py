@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tarry.base.dtypes import bool_, float32
 from tarry.graph.array import array
+from tarry.ops.arguments import flag, real_number
 from tarry.ops.arithmetic import add, multiply, subtract
 from tarry.ops.comparison import equal, isfinite, isnan, less_equal, logical_and, logical_or
 from tarry.ops.complex_numbers import abs
@@ -25,6 +26,7 @@ def array_equal(
     >>> mx.array_equal(mx.array([1, 2]), mx.array([1.0, 2.0]))
     array(True, dtype=bool)
     """
+    flag("array_equal", equal_nan, "equal_nan")
     left, right = as_array("array_equal", a), as_array("array_equal", b)
     if left.shape != right.shape:
         return constant(False, bool_)
@@ -34,7 +36,9 @@ def array_equal(
 
 def _close(op: str, a: object, b: object, rtol: float, atol: float, equal_nan: bool) -> array:
     left, right = binary_operands(op, require_array(op, a), require_array(op, b), float32)
-    tolerance = add(multiply(abs(right), rtol), atol)
+    flag(op, equal_nan, "equal_nan")
+    relative, absolute = real_number(op, rtol, "rtol"), real_number(op, atol, "atol")
+    tolerance = add(multiply(abs(right), relative), absolute)
     near = less_equal(abs(subtract(left, right)), tolerance)
     near = logical_and(near, logical_and(isfinite(left), isfinite(right)))
     return _same_or_both_nan(logical_or(equal(left, right), near), left, right, equal_nan)

@@ -113,12 +113,12 @@ _EXPM1 = Expm1()
 
 
 def expm1(a: ArrayLike, /, *, stream: object = None) -> array:
-    """exp(a) - 1, accurate near 0. ValueError for complex numbers.
+    """exp(a) - 1, accurate near 0.
 
     >>> mx.expm1(mx.array([0.0]))
     array([0], dtype=float32)
     """
-    return elementwise(_EXPM1, (real_operand("expm1", a),))
+    return elementwise(_EXPM1, (float_operand("expm1", a),))
 
 
 class Log(ElementaryFunction):

@@ -13,6 +13,7 @@ from typing import Any
 from tarry.base.dtypes import Dtype, bfloat16, bool_, float16, float32, promote
 from tarry.base.shapes import Shape
 from tarry.graph.array import array
+from tarry.ops.arguments import EXTENT, described, flag, integer, is_integer, real_number, wrong_type
 from tarry.ops.arithmetic import add, divide, multiply, reciprocal, square, subtract
 from tarry.ops.comparison import greater_equal, not_equal
 from tarry.ops.elementwise import cast, constant, require_array
@@ -41,13 +42,6 @@ __all__ = [
     "rope",
     "scaled_dot_product_attention",
 ]
-
-
-def _number(op: str, value: Any, role: str) -> float:
-    """A number of Python or NumPy. TypeError for anything else."""
-    if isinstance(value, array) or not hasattr(value, "__float__"):
-        raise TypeError(f"[{op}] incompatible function arguments: {role} must be a number, not {value!r}.")
-    return float(value)
 
 
 def _working(dtype: Dtype) -> Dtype:
@@ -114,7 +108,7 @@ def rms_norm(x: array, weight: array | None, eps: float, *, stream: object = Non
     """
     value, dtype = _norm_operand("rms_norm", x, weight, None)
     spread = _mean_of_rows(square(value))
-    scale = rsqrt(add(spread, _number("rms_norm", eps, "eps")))
+    scale = rsqrt(add(spread, real_number("rms_norm", eps, "eps")))
     return cast(_scaled_rows(value, scale, weight), dtype)
 
 
@@ -132,7 +126,7 @@ def layer_norm(
     value, dtype = _norm_operand("layer_norm", x, weight, bias)
     deviation = subtract(value, broadcast(_mean_of_rows(value), value.shape))
     spread = _mean_of_rows(square(deviation))
-    scale = rsqrt(add(spread, _number("layer_norm", eps, "eps")))
+    scale = rsqrt(add(spread, real_number("layer_norm", eps, "eps")))
     result = _scaled_rows(deviation, scale, weight)
     if bias is not None:
         result = add(result, _across_rows(bias, value))
@@ -159,17 +153,17 @@ def _check_rotation(a: array, dims: int, base: object, freqs: array | None) -> N
         )
 
 
-def _offsets(offset: object, batch: int, dtype: Dtype) -> array:
+def _offsets(offset: Any, batch: int, dtype: Dtype) -> array:
     """The position each sequence starts at: a scalar, or a vector with one for each example."""
     if not isinstance(offset, array):
-        if isinstance(offset, float):
-            raise ValueError(f"[rope] offset must be an integer, not {offset!r}.")
-        try:
-            return constant(float(operator.index(offset)), dtype)  # type: ignore[arg-type]
-        except TypeError:
-            raise TypeError(
-                f"[rope] incompatible function arguments: offset must be an int or an array, not {offset!r}."
-            ) from None
+        if offset is None:
+            raise wrong_type("rope", "offset", "an integer or an array", offset)
+        if not is_integer(offset):
+            raise ValueError(f"[rope] offset must be an integer or an array, not {described(offset)}.")
+        position = operator.index(offset)
+        if not -EXTENT <= position < EXTENT:
+            raise RuntimeError(f"[rope] The offset {position} does not fit in 64 bits (std::bad_cast).")
+        return constant(float(position), dtype)
     if offset.dtype.kind not in "ui":
         raise ValueError(f"[rope] offset must be of an integer type, not {offset.dtype.name}.")
     if offset.ndim > 1 or (offset.ndim == 1 and offset.shape[0] not in (1, batch)):
@@ -184,7 +178,10 @@ def _angles(a: array, dims: int, base: object, scale: float, offset: object, fre
     """The angle for every position and pair of features: (T, dims / 2), or with a batch axis and ones."""
     half, length, dtype = dims // 2, a.shape[-2], _working(a.dtype)
     if freqs is None:
-        step = -math.log(_number("rope", base, "base")) / half
+        rate = real_number("rope", base, "base")
+        if not rate > 0:
+            raise ValueError(f"[rope] base must be positive, but it is {rate}.")
+        step = -math.log(rate) / half
         frequencies = exp(multiply(iota((half,), 0, dtype), step))
     else:
         frequencies = reciprocal(cast(freqs, dtype))
@@ -244,14 +241,10 @@ def rope(
             [-0.301169, 1.38177]]], dtype=float32)
     """
     a = require_array("rope", a)
-    try:
-        dims = operator.index(dims)
-    except TypeError:
-        raise TypeError(
-            f"[rope] incompatible function arguments: dims must be an int, not {dims!r}."
-        ) from None
+    dims = integer("rope", dims, "dims")
+    flag("rope", traditional, "traditional")
     _check_rotation(a, dims, base, freqs)
-    angles = _angles(a, dims, base, _number("rope", scale, "scale"), offset, freqs)
+    angles = _angles(a, dims, base, real_number("rope", scale, "scale"), offset, freqs)
     value, axis, half = cast(a, angles.dtype), a.ndim - 1, dims // 2
     if traditional:
         first, second = _neighbours(value, half)
@@ -377,7 +370,7 @@ def scaled_dot_product_attention(
     heads = (k.shape[1], count // k.shape[1])
     # The queries of a group are rows of one product: keys are read once for all of them.
     rows = heads[1] * queries
-    scaled = multiply(q, _number(op, scale, "scale"))
+    scaled = multiply(q, real_number(op, scale, "scale"))
     grouped = reshaped(scaled, (batch, heads[0], rows, q.shape[-1]))
     scores = cast(matrix_product(grouped, transposed(k)), _working(dtype))
     scores = _masked(reshaped(scores, (batch, *heads, queries, keys)), mask, heads, dtype)

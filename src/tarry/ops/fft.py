@@ -15,21 +15,24 @@ from typing import Any
 
 import numpy as np
 
-from tarry.base.dtypes import complex64, float32, int32
+from tarry.base.dtypes import Dtype, complex64, float32, int32
 from tarry.base.settings import settings
 from tarry.base.shapes import Shape, normalize_axes, normalize_axis
 from tarry.graph.array import array
+from tarry.ops.arguments import INTEGER, integer, integers, one_or_more, real_number, word
 from tarry.ops.arithmetic import multiply, subtract
 from tarry.ops.build import build
 from tarry.ops.calls import Call, NumPyArray, ResultType, library_function
 from tarry.ops.comparison import equal, greater_equal, logical_or
+from tarry.ops.complex_numbers import conjugate
 from tarry.ops.elementwise import cast, constant, require_array
-from tarry.ops.generators import iota
+from tarry.ops.generators import checked_dtype, iota
 from tarry.ops.joining import roll
 from tarry.ops.selection import where
 from tarry.ops.slices import narrowed, padded
 from tarry.ops.structure import batch_to_front
-from tarry.ops.views import fresh, integer, integers, one_or_more
+from tarry.ops.views import fresh
+from tarry.runtime.devices import require_device
 
 # The norm whose transform in the other direction is the adjoint.
 _ADJOINT_NORM = {"backward": "forward", "ortho": "ortho", "forward": "backward"}
@@ -165,7 +168,7 @@ def _inverse_real_transform(value: array, length: int, axis: int, norm: str) -> 
 
 
 def checked_norm(op: str, norm: Any) -> str:
-    if norm not in _ADJOINT_NORM:
+    if word(op, norm, "norm") not in _ADJOINT_NORM:
         raise ValueError(f"[{op}] norm must be 'backward', 'ortho' or 'forward', but it is {norm!r}.")
     return str(norm)
 
@@ -195,7 +198,7 @@ def _axes_and_lengths(
             raise ValueError(f"[{op}] axes must be given with s, but they are None.")
         places: Shape = tuple(range(a.ndim))
     else:
-        places = normalize_axes(op, integers(op, axes, "axes"), a.ndim)
+        places = normalize_axes(op, integers(op, axes, "axes", INTEGER), a.ndim)
     lengths = [a.shape[axis] for axis in places]
     if halved and lengths:
         lengths[-1] = 2 * (lengths[-1] - 1)
@@ -311,6 +314,33 @@ def irfft(
     array([1, 2, 3, 2], dtype=float32)
     """
     return _transform_back_to_real("irfft", a, *_one("irfft", n, axis), norm)
+
+
+def hfft(
+    a: array, n: int | None = None, axis: int = -1, norm: str = "backward", stream: object = None
+) -> array:
+    """The real transform of values of which `a` holds the first half, the others being conjugates; float32.
+
+    There are `n` of them, 2 (m - 1) for m values unless given. Errors as for `fft`.
+
+    >>> mx.fft.hfft(mx.array([8.0, -2.0, 0.0]))
+    array([4, 8, 12, 8], dtype=float32)
+    """
+    value = conjugate(require_array("hfft", a))
+    return _transform_back_to_real("hfft", value, *_one("hfft", n, axis), _ADJOINT_NORM.get(norm, norm))
+
+
+def ihfft(
+    a: array, n: int | None = None, axis: int = -1, norm: str = "backward", stream: object = None
+) -> array:
+    """The inverse of `hfft`: the first n // 2 + 1 values whose transform are the real values `a`, complex64.
+
+    Errors as for `fft`.
+
+    >>> mx.fft.ihfft(mx.array([4.0, 8.0, 12.0, 8.0])).real
+    array([8, -2, 0], dtype=float32)
+    """
+    return conjugate(_transform_real("ihfft", a, *_one("ihfft", n, axis), _ADJOINT_NORM.get(norm, norm)))
 
 
 def fft2(
@@ -487,15 +517,30 @@ def _frequency_step(op: str, n: Any, d: Any) -> tuple[int, float]:
     count = integer(op, n, "n")
     if count < 1:
         raise ValueError(f"[{op}] n must be at least 1, but it is {count}.")
-    if isinstance(d, bool) or not isinstance(d, (int, float, np.integer, np.floating)):
-        raise TypeError(f"[{op}] incompatible function arguments: d must be a number, not {d!r}.")
-    if d == 0:
+    distance = real_number(op, d, "d")
+    if distance == 0:
         raise ValueError(f"[{op}] d must not be zero.")
-    return count, 1.0 / (count * float(d))
+    return count, 1.0 / (count * distance)
 
 
-def fftfreq(n: int, d: float = 1.0, stream: object = None) -> array:
-    """The frequencies of the values of `fft` for n samples at distance `d`: k / (n d), float32.
+def _frequencies(op: str, places: array, step: float, dtype: Any, device: object) -> array:
+    """Places times the step, in `dtype` or float32. ValueError unless it is floating."""
+    require_device(op, device)
+    target = checked_dtype(op, dtype, float32)
+    if target.kind != "f":
+        raise ValueError(f"[{op}] The dtype must be floating, but it is {target.name}.")
+    return multiply(cast(places, target), step)
+
+
+def fftfreq(
+    n: int,
+    d: float = 1.0,
+    stream: object = None,
+    *,
+    dtype: Dtype | None = None,
+    device: object = None,
+) -> array:
+    """The frequencies of the values of `fft` for n samples at distance `d`: k / (n d), float32 or `dtype`.
 
     k counts 0, 1, ..., and in the second half the negative frequencies up to -1. ValueError for n < 1, d = 0.
 
@@ -505,11 +550,18 @@ def fftfreq(n: int, d: float = 1.0, stream: object = None) -> array:
     count, step = _frequency_step("fftfreq", n, d)
     place = iota((count,), 0, int32)
     late = greater_equal(place, (count + 1) // 2)
-    return multiply(cast(where(late, subtract(place, count), place), float32), step)
+    return _frequencies("fftfreq", where(late, subtract(place, count), place), step, dtype, device)
 
 
-def rfftfreq(n: int, d: float = 1.0, stream: object = None) -> array:
-    """The frequencies of the values of `rfft` for n samples at distance `d`: k / (n d), float32.
+def rfftfreq(
+    n: int,
+    d: float = 1.0,
+    stream: object = None,
+    *,
+    dtype: Dtype | None = None,
+    device: object = None,
+) -> array:
+    """The frequencies of the values of `rfft` for n samples at distance `d`: k / (n d), float32 or `dtype`.
 
     ValueError for n < 1, d = 0.
 
@@ -517,4 +569,4 @@ def rfftfreq(n: int, d: float = 1.0, stream: object = None) -> array:
     array([0, 0.25, 0.5], dtype=float32)
     """
     count, step = _frequency_step("rfftfreq", n, d)
-    return multiply(cast(iota((count // 2 + 1,), 0, int32), float32), step)
+    return _frequencies("rfftfreq", iota((count // 2 + 1,), 0, int32), step, dtype, device)

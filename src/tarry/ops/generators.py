@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from tarry.base.dtypes import (
     Dtype,
     bool_,
+    complex64,
     default_of_kind,
     float32,
     float64,
@@ -24,8 +24,10 @@ from tarry.graph.array import array, wrap
 from tarry.graph.node import Node
 from tarry.graph.operators import operators
 from tarry.graph.primitive import Primitive
+from tarry.ops.arguments import EXTENT, dtype_of, flag, integer, is_integer, one_or_more, operand, wrong_type
 from tarry.ops.arithmetic import add, divide, multiply, subtract
 from tarry.ops.comparison import equal, less_equal
+from tarry.ops.complex_numbers import combine_parts, imag, real
 from tarry.ops.elementwise import (
     ArrayLike,
     as_array,
@@ -36,6 +38,7 @@ from tarry.ops.elementwise import (
     scalar_kind,
 )
 from tarry.ops.selection import spread, where
+from tarry.runtime.devices import require_device
 
 _LARGEST_COUNT = (1 << 31) - 1
 
@@ -73,6 +76,7 @@ def arange(
     step: float | Dtype | None = None,
     dtype: Dtype | None = None,
     *,
+    device: object = None,
     stream: object = None,
 ) -> array:
     """start, start + step, ... below `stop` (above it, for a negative step).
@@ -87,6 +91,7 @@ def arange(
     >>> mx.arange(1, 2, 0.25)
     array([1, 1.25, 1.5, 1.75], dtype=float32)
     """
+    require_device("arange", device)
     if isinstance(step, Dtype):
         # arange(stop, step, dtype)
         dtype, step, stop, start = step, stop, start, None
@@ -96,8 +101,7 @@ def arange(
     stride = 1 if step is None else step
     last = _check_range(first, stop, stride, dtype)
     given = [value for value in (start, stop, step) if value is not None]
-    if dtype is None:
-        dtype = _range_dtype(given)
+    dtype = _range_dtype(given) if dtype is None else dtype_of("arange", dtype)
     count = _range_count(first, last, stride)
     return _progression(first, stride, count, dtype)
 
@@ -107,9 +111,7 @@ def _check_range(start: Any, stop: Any, step: Any, dtype: Dtype | None) -> int |
         if isinstance(value, bool):
             raise ValueError(f"[arange] Booleans are not supported, but {value} was given.")
         if not isinstance(value, (int, float)):
-            raise TypeError(
-                f"[arange] incompatible function arguments: expected numbers, not {value!r}."
-            )
+            raise wrong_type("arange", "start, stop and step", "numbers", value)
     if dtype is bool_:
         raise ValueError("[arange] The dtype bool is not supported.")
     if step == 0:
@@ -130,10 +132,13 @@ def _range_count(start: Any, stop: Any, step: Any) -> int:
     if all(isinstance(value, int) for value in (start, stop, step)):
         exact: int = -((start - stop) // step)
     else:
-        exact = math.ceil((stop - start) / step)
+        length = (stop - start) / step
+        if not math.isfinite(length):
+            raise ValueError(f"[arange] Cannot compute the length from {start}, {stop} to step {step}.")
+        exact = math.ceil(length)
     count = max(exact, 0)
     if count > _LARGEST_COUNT:
-        raise ValueError(f"[arange] {count} elements are more than the largest size {_LARGEST_COUNT}.")
+        raise ValueError(f"[arange] {count:.6g} elements are more than the largest size {_LARGEST_COUNT}.")
     return count
 
 
@@ -171,15 +176,24 @@ def linspace(
     endpoint: bool = True,
     dtype: Dtype | None = float32,
     stream: object = None,
+    *,
+    device: object = None,
 ) -> array:
     """`num` evenly spaced numbers from `start` to `stop`, which is included if `endpoint`.
 
-    Integer dtypes truncate. ValueError for a negative number of them.
+    Integer dtypes truncate; complex bounds give complex64. ValueError for a negative number of them.
 
     >>> mx.linspace(0, 1, 5)
     array([0, 0.25, 0.5, 0.75, 1], dtype=float32)
     """
-    count = _extent("linspace", num)
+    require_device("linspace", device)
+    dtype = checked_dtype("linspace", dtype, float32)
+    flag("linspace", endpoint, "endpoint")
+    if _is_complex(start) or _is_complex(stop):
+        ends = operand("linspace", start, "start"), operand("linspace", stop, "stop")
+        lines = [linspace(part(ends[0]), part(ends[1]), num, endpoint) for part in (real, imag)]
+        return combine_parts(*lines)
+    count = integer("linspace", num, "num", EXTENT)
     if count < 0:
         raise ValueError(f"[linspace] The number of samples, {count}, must not be negative.")
     first = spread(cast(_bound(start), float64), (count,))
@@ -187,18 +201,22 @@ def linspace(
     positions = iota((count,), 0, float64)
     intervals = count - 1 if endpoint else count
     if intervals <= 0:
-        return cast(first, dtype or float32)
+        return cast(first, dtype)
     step = divide(subtract(last, first), float(intervals))
     values = add(multiply(positions, step), first)
     if endpoint:
         values = where(equal(positions, float(intervals)), last, values)
-    return cast(values, dtype or float32)
+    return cast(values, dtype)
+
+
+def _is_complex(value: object) -> bool:
+    return isinstance(value, complex) or (isinstance(value, array) and value.dtype is complex64)
 
 
 def _bound(value: ArrayLike) -> array:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return constant(float(value), float64)
-    bound = as_array("linspace", value)
+    bound = operand("linspace", value, "start and stop")
     if size_of(bound.shape) != 1:
         raise ValueError(f"[linspace] start and stop must be scalars, not of shape {bound.shape}.")
     return bound
@@ -207,19 +225,22 @@ def _bound(value: ArrayLike) -> array:
 # Constants
 
 
-def _extent(op: str, value: Any) -> int:
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise TypeError(f"[{op}] incompatible function arguments: {value!r} is not an integer.") from None
-
-
 def checked_shape(op: str, shape: Any) -> Shape:
-    """A shape from an integer or a sequence of them. TypeError for anything else, ValueError if negative."""
-    if isinstance(shape, (list, tuple)):
-        extents = tuple([_extent(op, item) for item in shape])
-    else:
-        extents = (_extent(op, shape),)
+    """A shape from an integer or a sequence of them.
+
+    RuntimeError for anything else, as in MLX (but TypeError for None), ValueError for negative extents,
+    OverflowError for those beyond 64 bits.
+    """
+    try:
+        extents = one_or_more(op, shape, "shape", EXTENT)
+    except TypeError as error:
+        if shape is None:
+            raise
+        if is_integer(shape):
+            raise OverflowError(f"[{op}] The extent {shape} does not fit in 64 bits.") from None
+        raise RuntimeError(str(error)) from None
+    if size_of(extents) >= EXTENT:
+        raise OverflowError(f"[{op}] The number of elements of shape {extents} does not fit in 64 bits.")
     if any(extent < 0 for extent in extents):
         raise ValueError(f"[{op}] Negative dimensions are not allowed, but the shape is {shape}.")
     return extents
@@ -227,35 +248,62 @@ def checked_shape(op: str, shape: Any) -> Shape:
 
 def checked_dtype(op: str, dtype: Any, default: Dtype) -> Dtype:
     """`dtype`, or the default for None. TypeError for anything that is not a dtype."""
-    if dtype is None:
-        return default
-    if not isinstance(dtype, Dtype):
-        raise TypeError(f"[{op}] incompatible function arguments: expected a dtype, not {dtype!r}.")
-    return dtype
+    return default if dtype is None else dtype_of(op, dtype)
 
 
-def zeros(shape: int | Sequence[int], dtype: Dtype | None = float32, *, stream: object = None) -> array:
+def zeros(
+    shape: int | Sequence[int],
+    dtype: Dtype | None = float32,
+    *,
+    device: object = None,
+    stream: object = None,
+) -> array:
     """Zeros of the given shape. ValueError for negative dimensions.
 
     >>> mx.zeros((2,), mx.int32)
     array([0, 0], dtype=int32)
     """
+    require_device("zeros", device)
     return constant(0, checked_dtype("zeros", dtype, float32), checked_shape("zeros", shape))
 
 
-def ones(shape: int | Sequence[int], dtype: Dtype | None = float32, *, stream: object = None) -> array:
+def ones(
+    shape: int | Sequence[int],
+    dtype: Dtype | None = float32,
+    *,
+    device: object = None,
+    stream: object = None,
+) -> array:
     """Ones of the given shape. ValueError for negative dimensions.
 
     >>> mx.ones(2)
     array([1, 1], dtype=float32)
     """
+    require_device("ones", device)
     return constant(1, checked_dtype("ones", dtype, float32), checked_shape("ones", shape))
 
 
+def _filling(op: str, vals: ArrayLike | None, fill_value: ArrayLike | None) -> ArrayLike:
+    """The value to fill with, by either of its two names. TypeError for both or neither."""
+    if vals is None and fill_value is not None:
+        return fill_value
+    if vals is None or fill_value is not None:
+        raise TypeError(
+            f"[{op}] incompatible function arguments: one value is needed, as either vals or fill_value."
+        )
+    return vals
+
+
 def full(
-    shape: int | Sequence[int], vals: ArrayLike, dtype: Dtype | None = None, *, stream: object = None
+    shape: int | Sequence[int],
+    vals: ArrayLike | None = None,
+    dtype: Dtype | None = None,
+    *,
+    fill_value: ArrayLike | None = None,
+    device: object = None,
+    stream: object = None,
 ) -> array:
-    """`vals` repeated to the given shape.
+    """`vals` repeated to the given shape; `fill_value` is its other name.
 
     An array keeps its own dtype and broadcasts. A Python scalar takes `dtype` unless its kind is higher: a
     float with an integer dtype gives float32. ValueError for negative dimensions and integers that overflow.
@@ -263,6 +311,8 @@ def full(
     >>> mx.full((2,), 3, mx.int8)
     array([3, 3], dtype=int8)
     """
+    require_device("full", device)
+    vals = _filling("full", vals, fill_value)
     extents = checked_shape("full", shape)
     kind = scalar_kind(vals)
     if kind is None:
@@ -285,34 +335,48 @@ def _spread_to(op: str, value: array, shape: Shape) -> array:
     return spread(value, shape)
 
 
-def zeros_like(a: array, /, dtype: Dtype | None = None, *, stream: object = None) -> array:
+def zeros_like(
+    a: array, /, dtype: Dtype | None = None, *, device: object = None, stream: object = None
+) -> array:
     """Zeros of the shape and dtype of `a`, or of another dtype.
 
     >>> mx.zeros_like(mx.array([1, 2]))
     array([0, 0], dtype=int32)
     """
+    require_device("zeros_like", device)
     model = require_array("zeros_like", a)
     return constant(0, checked_dtype("zeros_like", dtype, model.dtype), model.shape)
 
 
-def ones_like(a: array, /, dtype: Dtype | None = None, *, stream: object = None) -> array:
+def ones_like(
+    a: array, /, dtype: Dtype | None = None, *, device: object = None, stream: object = None
+) -> array:
     """Ones of the shape and dtype of `a`, or of another dtype.
 
     >>> mx.ones_like(mx.array([1, 2]))
     array([1, 1], dtype=int32)
     """
+    require_device("ones_like", device)
     model = require_array("ones_like", a)
     return constant(1, checked_dtype("ones_like", dtype, model.dtype), model.shape)
 
 
 def full_like(
-    a: array, vals: ArrayLike, dtype: Dtype | None = None, *, stream: object = None
+    a: array,
+    vals: ArrayLike | None = None,
+    dtype: Dtype | None = None,
+    *,
+    fill_value: ArrayLike | None = None,
+    device: object = None,
+    stream: object = None,
 ) -> array:
-    """`vals` repeated to the shape of `a` and converted to its dtype, or to another dtype.
+    """`vals` repeated to the shape of `a` and converted to its dtype, or another; also named `fill_value`.
 
     >>> mx.full_like(mx.array([1, 2]), 7)
     array([7, 7], dtype=int32)
     """
+    require_device("full_like", device)
+    vals = _filling("full_like", vals, fill_value)
     model = require_array("full_like", a)
     target = checked_dtype("full_like", dtype, model.dtype)
     kind = scalar_kind(vals)
@@ -329,7 +393,13 @@ def full_like(
 
 
 def eye(
-    n: int, m: int | None = None, k: int = 0, dtype: Dtype | None = float32, *, stream: object = None
+    n: int,
+    m: int | None = None,
+    k: int = 0,
+    dtype: Dtype | None = float32,
+    *,
+    device: object = None,
+    stream: object = None,
 ) -> array:
     """Ones on the k-th diagonal of an n by m matrix (m is n unless given), zeros elsewhere.
 
@@ -339,10 +409,11 @@ def eye(
     array([[1, 0],
            [0, 1]], dtype=float32)
     """
+    require_device("eye", device)
     shape = _matrix_shape("eye", n, m)
     if min(shape) < 0:
         raise ValueError(f"[eye] N and M must not be negative, but they are {shape[0]} and {shape[1]}.")
-    rows, columns = _diagonal_positions(shape, _extent("eye", k))
+    rows, columns = _diagonal_positions(shape, integer("eye", k, "k"))
     return cast(equal(columns, rows), checked_dtype("eye", dtype, float32))
 
 
@@ -357,8 +428,8 @@ def identity(n: int, dtype: Dtype | None = float32, *, stream: object = None) ->
 
 
 def _matrix_shape(op: str, n: Any, m: Any) -> tuple[int, int]:
-    rows = _extent(op, n)
-    return rows, rows if m is None else _extent(op, m)
+    rows = integer(op, n, "n", EXTENT)
+    return rows, rows if m is None else integer(op, m, "m", EXTENT)
 
 
 def _diagonal_positions(shape: Shape, k: int) -> tuple[array, array]:
@@ -383,7 +454,7 @@ def tri(
     """
     shape = _matrix_shape("tri", n, m)
     kept = (max(shape[0], 0), max(shape[1], 0))
-    rows, columns = _diagonal_positions(kept, _extent("tri", k))
+    rows, columns = _diagonal_positions(kept, integer("tri", k, "k"))
     return cast(less_equal(columns, rows), checked_dtype("tri", dtype, float32))
 
 
@@ -404,7 +475,7 @@ def tril(x: array, k: int = 0, *, stream: object = None) -> array:
            [1, 1]], dtype=float32)
     """
     value = _triangle_operand("tril", x)
-    rows, columns = _diagonal_positions(value.shape, _extent("tril", k))
+    rows, columns = _diagonal_positions(value.shape, integer("tril", k, "k"))
     return where(less_equal(columns, rows), value, constant(0, value.dtype, value.shape))
 
 
@@ -418,5 +489,5 @@ def triu(x: array, k: int = 0, *, stream: object = None) -> array:
            [0, 1]], dtype=float32)
     """
     value = _triangle_operand("triu", x)
-    rows, columns = _diagonal_positions(value.shape, _extent("triu", k))
+    rows, columns = _diagonal_positions(value.shape, integer("triu", k, "k"))
     return where(less_equal(rows, columns), value, constant(0, value.dtype, value.shape))

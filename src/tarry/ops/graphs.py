@@ -5,12 +5,25 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, overload
 
 from tarry.graph.array import array, wrap
 from tarry.graph.node import Node
 from tarry.graph.walk import unevaluated
+from tarry.ops.arguments import arrays_of, described, wrong_type
 from tarry.ops.elementwise import require_array
+
+
+@overload
+def simplify(array: array, /) -> array: ...
+
+
+@overload
+def simplify(first: array, second: array, /, *arrays: array) -> list[array]: ...
+
+
+@overload
+def simplify(*arrays: array) -> Any: ...
 
 
 def simplify(*arrays: array) -> Any:
@@ -55,11 +68,19 @@ def depends(
     >>> mx.depends(mx.array([1.0]), mx.array([2.0]))
     array([1], dtype=float32)
     """
-    for value in [dependencies] if isinstance(dependencies, array) else dependencies:
-        require_array("depends", value)
-    if isinstance(inputs, array):
-        return wrap(inputs._node)
-    return [wrap(require_array("depends", value)._node) for value in inputs]
+    arrays_of("depends", _listed(dependencies, "dependencies"))
+    found = [wrap(value._node) for value in arrays_of("depends", _listed(inputs, "inputs"))]
+    return found[0] if isinstance(inputs, array) else found
+
+
+def _listed(values: Any, role: str) -> Sequence[Any]:
+    if isinstance(values, array):
+        return [values]
+    if isinstance(values, (list, tuple)):
+        return values
+    if values is None:
+        raise wrong_type("depends", role, "an array or a sequence of arrays", values)
+    raise RuntimeError(f"[depends] Expected arrays for {role}, not {described(values)} (std::bad_cast).")
 
 
 def _letters() -> Iterator[str]:
@@ -81,10 +102,18 @@ def export_to_dot(file: Any, /, *args: array, **kwargs: array) -> None:
     >>> "Exp" in text.getvalue()
     True
     """
-    outputs = [require_array("export_to_dot", value)._node for value in (*args, *kwargs.values())]
+    if file is None:
+        raise wrong_type("export_to_dot", "file", "a path or a file", file)
+    is_path = isinstance(file, (str, os.PathLike))
+    if not is_path and not hasattr(file, "write"):
+        raise ValueError(f"[export_to_dot] Expected a path or a file to write to, not {described(file)}.")
+    for value in (*args, *kwargs.values()):
+        if not isinstance(value, array):
+            raise ValueError(f"[export_to_dot] Expected arrays, but one is {described(value)}.")
+    outputs = [value._node for value in (*args, *kwargs.values())]
     named = {value._node: name for name, value in kwargs.items()}
     text = _dot_text(outputs, named)
-    if isinstance(file, (str, os.PathLike)):
+    if is_path:
         with open(file, "w", encoding="utf-8") as stream:
             stream.write(text)
     else:

@@ -10,6 +10,7 @@ import numpy as np
 from tarry.base.dtypes import Dtype, bfloat16, float16, float32, is_inexact
 from tarry.base.shapes import size_of
 from tarry.graph.array import array, from_numpy
+from tarry.ops.arguments import real_number
 from tarry.ops.arithmetic import multiply
 from tarry.ops.elementwise import cast, require_array
 from tarry.ops.products import matrix_product, transposed
@@ -105,5 +106,5 @@ def hadamard_transform(a: array, /, scale: float | None = None, *, stream: objec
             turned = reshaped(found, (outer, factor, rest))
             found = matrix_product(transposed(matrix), turned)
         outer *= factor
-    unit = 1.0 / math.sqrt(size) if scale is None else float(scale)
+    unit = 1.0 / math.sqrt(size) if scale is None else real_number("hadamard_transform", scale, "scale")
     return cast(multiply(reshaped(found, value.shape), unit), dtype)

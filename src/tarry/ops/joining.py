@@ -7,11 +7,11 @@ from itertools import pairwise
 from typing import Any
 
 from tarry.base.dtypes import promote
-from tarry.base.errors import type_name
 from tarry.base.shapes import Shape, normalize_axis
 from tarry.base.shapes import broadcast_shapes as broadcast_all
 from tarry.graph.array import array
 from tarry.loops.poly import ZERO
+from tarry.ops.arguments import arrays_of, flag, integer, integers, is_integer, one_or_more, word, wrong_type
 from tarry.ops.build import build
 from tarry.ops.elementwise import ArrayLike, as_array, cast, require_array
 from tarry.ops.slices import narrowed, or_zeros, padded, reversed_along, slice_updated
@@ -25,7 +25,7 @@ from tarry.ops.structure import (
     broadcast,
     reshaped,
 )
-from tarry.ops.views import broadcast_operand, flatten, fresh, integer, integers, one_or_more
+from tarry.ops.views import broadcast_operand, flatten, fresh
 
 
 class Concatenate(View):
@@ -86,8 +86,9 @@ def joined(values: Sequence[array], axis: int) -> array:
 
 def _operands(op: str, arrays: Any) -> list[array]:
     """The arrays of a list or the rows of an array, in the dtype they meet in."""
-    if isinstance(arrays, (str, bytes)) or not hasattr(arrays, "__iter__"):
-        raise TypeError(f"[{op}] Expected a list of arrays, but got {type_name(arrays)}.")
+    is_stack = isinstance(arrays, array) and arrays.ndim > 0
+    if not is_stack and (not isinstance(arrays, Sequence) or isinstance(arrays, (str, bytes))):
+        raise wrong_type(op, "arrays", "a list of arrays", arrays)
     values = [require_array(op, value) for value in arrays]
     if not values:
         raise ValueError(f"[{op}] No arrays were given.")
@@ -169,12 +170,12 @@ def split(
     a = require_array("split", a)
     place = normalize_axis("split", integer("split", axis, "axis"), a.ndim)
     extent = a.shape[place]
-    if isinstance(indices_or_sections, (list, tuple)):
-        bounds = [0, *integers("split", indices_or_sections, "indices"), extent]
+    if not is_integer(indices_or_sections):
+        bounds = [0, *integers("split", indices_or_sections, "indices_or_sections"), extent]
         clipped = [max(bound + extent if bound < 0 else bound, 0) for bound in bounds]
         clipped = [min(bound, extent) for bound in clipped]
     else:
-        count = integer("split", indices_or_sections, "sections")
+        count = integer("split", indices_or_sections, "indices_or_sections")
         if count <= 0:
             raise ValueError(f"[split] The number of sections must be positive, but it is {count}.")
         if extent % count:
@@ -277,7 +278,9 @@ def roll(
     if len(shifts) < len(places):
         raise ValueError(f"[roll] Each of the {len(places)} axes needs a shift, but got {len(shifts)}.")
     value = a
-    for place, amount in zip(places, shifts):
+    for place in dict.fromkeys(places):
+        # Shifts along one axis add up.
+        amount = sum([step for other, step in zip(places, shifts) if other == place])
         value = _rolled(value, place, amount)
     return fresh(value, a)
 
@@ -305,9 +308,10 @@ def meshgrid(
         >>> [g.shape for g in mx.meshgrid(mx.arange(2), mx.arange(3))]
         [(3, 2), (3, 2)]
     """
-    if indexing not in ("xy", "ij"):
+    if word("meshgrid", indexing, "indexing") not in ("xy", "ij"):
         raise ValueError(f"[meshgrid] Valid values of indexing are 'xy' and 'ij', but got {indexing!r}.")
-    values = [flatten(require_array("meshgrid", value)) for value in arrays]
+    flag("meshgrid", sparse, "sparse")
+    values = [flatten(value) for value in arrays_of("meshgrid", arrays)]
     rank = len(values)
     order = list(range(rank))
     if indexing == "xy" and rank > 1:
@@ -349,6 +353,7 @@ def pad(
     """
     a = require_array("pad", a)
     pairs = _pad_pairs(pad_width, a.ndim)
+    word("pad", mode, "mode")
     for axis, pair in enumerate(pairs):
         if min(pair) < 0:
             raise ValueError(f"[pad] Padding sizes must be non-negative, but axis {axis} has {pair}.")

@@ -9,6 +9,7 @@ from tarry.base.shapes import Shape, contiguous_strides, is_contiguous, normaliz
 from tarry.graph.array import array, wrap
 from tarry.loops.builder import Builder
 from tarry.loops.ir import Instr
+from tarry.ops.arguments import dtype_of, flag, integer, integers, wrong_type
 from tarry.ops.arithmetic import add, multiply
 from tarry.ops.bitwise import bitwise_or, left_shift, right_shift
 from tarry.ops.comparison import not_equal
@@ -27,7 +28,8 @@ from tarry.ops.generators import iota
 from tarry.ops.indexed import gathered, scattered
 from tarry.ops.slices import narrowed, sliced
 from tarry.ops.structure import broadcast, permute, reshaped
-from tarry.ops.views import flatten, fresh, integer, integers
+from tarry.ops.views import flatten, fresh
+from tarry.runtime.devices import require_device
 
 _UNSIGNED = {1: uint8, 2: uint16, 4: uint32, 8: uint64}
 
@@ -121,7 +123,9 @@ def as_strided(
     steps = contiguous_strides(extents) if strides is None else integers("as_strided", strides, "strides")
     if len(steps) != len(extents) or any(extent < 0 for extent in extents):
         raise ValueError(f"[as_strided] Shape {extents} and strides {tuple(steps)} do not belong together.")
-    low = high = integer("as_strided", offset, "offset")
+    low = high = start = integer("as_strided", offset, "offset")
+    if start < 0:
+        raise wrong_type("as_strided", "offset", "an integer that is not negative", start)
     for extent, step in zip(extents, steps):
         reach = max(extent - 1, 0) * step
         low, high = low + min(reach, 0), high + max(reach, 0)
@@ -129,7 +133,7 @@ def as_strided(
         raise ValueError(
             f"[as_strided] Positions from {low} to {high} do not lie inside an array of size {a.size}."
         )
-    place = constant(offset, int32, extents)
+    place = constant(start, int32, extents)
     for axis, step in enumerate(steps):
         place = add(place, multiply(iota(extents, axis, int32), step))
     return gathered(flatten(a), [place], (-1,), tuple(range(len(extents))), extents)
@@ -162,6 +166,7 @@ def contiguous(a: array, /, allow_col_major: bool = False, *, stream: object = N
                [2, 4]], dtype=int32)
     """
     a = require_array("contiguous", a)
+    flag("contiguous", allow_col_major, "allow_col_major")
     storage = a._node.storage
     if storage is not None:
         if storage.contiguous:
@@ -171,8 +176,10 @@ def contiguous(a: array, /, allow_col_major: bool = False, *, stream: object = N
     return elementwise(_CONTIGUOUS, (a,))
 
 
-def astype(a: array, /, dtype: Dtype, *, stream: object = None) -> array:
-    """The elements converted to another dtype.
+def astype(
+    a: array, /, dtype: Dtype, *, copy: bool = True, device: object = None, stream: object = None
+) -> array:
+    """The elements converted to another dtype. Without `copy`, an array of that dtype is returned itself.
 
     Floats to integers drop the fraction; complex numbers to real ones the imaginary part; anything but zero
     is True. Errors: TypeError unless `dtype` is a Dtype.
@@ -182,9 +189,9 @@ def astype(a: array, /, dtype: Dtype, *, stream: object = None) -> array:
         array([1, -1], dtype=int32)
     """
     a = require_array("astype", a)
-    if not isinstance(dtype, Dtype):
-        raise TypeError(f"[astype] Expected a Dtype, but got {dtype!r}.")
-    return fresh(cast(a, dtype), a)
+    require_device("astype", device)
+    converted = cast(a, dtype_of("astype", dtype))
+    return fresh(converted, a) if copy else converted
 
 
 # bits
@@ -222,9 +229,7 @@ def view(a: ArrayLike, /, dtype: Dtype, stream: object = None) -> array:
         [1065353216, 1073741824]
     """
     operand = as_array("view", a)
-    if not isinstance(dtype, Dtype):
-        raise TypeError(f"[view] Expected a Dtype, but got {dtype!r}.")
-    source = operand.dtype
+    source, dtype = operand.dtype, dtype_of("view", dtype)
     if source is dtype:
         return wrap(operand._node)
     if operand.ndim == 0 and source.size != dtype.size:

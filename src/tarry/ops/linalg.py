@@ -5,17 +5,19 @@ The work is LAPACK's, on the host; see the `linalg_*` files for what runs and fo
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, NamedTuple, overload
 
 from tarry.base.dtypes import bfloat16, complex64, float16, float32, float64, promote
 from tarry.base.shapes import broadcast_shapes, normalize_axis
 from tarry.graph.array import array
-from tarry.ops.arithmetic import multiply, subtract
+from tarry.ops.arguments import flag, integer, word
+from tarry.ops.arithmetic import divide, multiply, subtract
 from tarry.ops.calls import call
-from tarry.ops.elementwise import cast, require_array
+from tarry.ops.comparison import greater
+from tarry.ops.elementwise import cast, constant, require_array
 from tarry.ops.joining import concatenate, joined
 from tarry.ops.linalg_factors import QR, Cholesky, factor_lu, unpacked
-from tarry.ops.linalg_matrices import adjoint, identity_like, times
+from tarry.ops.linalg_matrices import adjoint, as_columns, identity_like, times
 from tarry.ops.linalg_spectra import SVD, Eig, Eigenvalues, EigenvaluesHermitian, Eigh, SingularValues
 from tarry.ops.linalg_systems import (
     Determinant,
@@ -27,11 +29,41 @@ from tarry.ops.linalg_systems import (
     solve_triangle,
     triangular_inverse,
 )
+from tarry.ops.selection import stop_gradient, where
 from tarry.ops.slices import narrowed
 from tarry.ops.structure import broadcast, move_axis, reshaped
-from tarry.ops.views import fresh, integer
+from tarry.ops.views import fresh
 
 _PRECISE = (float32, float64, complex64)
+
+
+class QRFactors(NamedTuple):
+    """What `qr` gives."""
+
+    Q: array
+    R: array
+
+
+class SVDFactors(NamedTuple):
+    """What `svd` gives."""
+
+    U: array
+    S: array
+    Vh: array
+
+
+class Eigensystem(NamedTuple):
+    """What `eigh` gives."""
+
+    eigenvalues: array
+    eigenvectors: array
+
+
+class SignAndLogarithmOfDeterminant(NamedTuple):
+    """What `slogdet` gives."""
+
+    sign: array
+    logabsdet: array
 
 
 def matrices(op: str, a: Any, square: bool = False) -> array:
@@ -79,7 +111,7 @@ def tri_inv(a: array, upper: bool = False, *, stream: object = None) -> array:
     array([[1, 0],
            [-2, 1]], dtype=float32)
     """
-    return triangular_inverse(matrices("tri_inv", a, True), not upper)
+    return triangular_inverse(matrices("tri_inv", a, True), not flag("tri_inv", upper, "upper"))
 
 
 def _system(op: str, a: Any, b: Any) -> tuple[array, array, bool]:
@@ -134,20 +166,30 @@ def solve_triangular(a: array, b: array, *, upper: bool = False, stream: object 
     array([1, 1], dtype=float32)
     """
     left, right, vector = _system("solve_triangular", a, b)
-    return _without_column(solve_triangle(left, right, not upper), vector)
+    lower = not flag("solve_triangular", upper, "upper")
+    return _without_column(solve_triangle(left, right, lower), vector)
 
 
-def pinv(a: array, *, stream: object = None) -> array:
+def pinv(a: array, *, rtol: float | array | None = None, stream: object = None) -> array:
     """The pseudoinverse of Moore and Penrose, (..., n, m) for (..., m, n): V diag(1/s) U^H.
 
-    Singular values below 10 max(m, n) eps of the largest count as zero. ValueError unless the matrices are of
-    floating or complex numbers.
+    Singular values up to a share `rtol` of the largest count as zero, 10 max(m, n) eps unless given; an array
+    gives each matrix its own. ValueError unless the matrices are of floating or complex numbers.
 
     >>> mx.linalg.pinv(mx.array([[2.0, 0.0], [0.0, 0.0]]))
     array([[0.5, 0],
            [0, 0]], dtype=float32)
     """
-    return call(PseudoInverse(None), matrices("pinv", a))[0]
+    value = matrices("pinv", a)
+    if not isinstance(rtol, array):
+        return call(PseudoInverse(None if rtol is None else float(rtol)), value)[0]
+    u, s, vh = call(SVD(False), value)
+    if s.size == 0:
+        return adjoint(value)
+    largest = narrowed(s, s.ndim - 1, 0, 1)
+    kept = greater(s, multiply(largest, reshaped(rtol, (*rtol.shape, 1))))
+    inverses = where(kept, divide(1.0, where(kept, s, 1)), 0)
+    return times(multiply(adjoint(vh), cast(as_columns(inverses), value.dtype)), adjoint(u))
 
 
 # factorisations
@@ -164,7 +206,7 @@ def cholesky(a: array, upper: bool = False, *, stream: object = None) -> array:
            [1, 2]], dtype=float32)
     """
     value = matrices("cholesky", a, True)
-    if upper:
+    if flag("cholesky", upper, "upper"):
         return adjoint(call(Cholesky(), adjoint(value))[0])
     return call(Cholesky(), value)[0]
 
@@ -178,22 +220,35 @@ def cholesky_inv(a: array, upper: bool = False, *, stream: object = None) -> arr
     array([[0.25, 0],
            [0, 1]], dtype=float32)
     """
-    factor = triangular_inverse(matrices("cholesky_inv", a, True), not upper)
+    factor = triangular_inverse(matrices("cholesky_inv", a, True), not flag("cholesky_inv", upper, "upper"))
     return times(factor, adjoint(factor)) if upper else times(adjoint(factor), factor)
 
 
-def qr(a: array, *, stream: object = None) -> tuple[array, array]:
+def qr(a: array, *, mode: str = "reduced", stream: object = None) -> QRFactors:
     """Q with orthonormal columns and upper triangular R, with A = Q R; k = min(m, n) columns and rows.
 
-    ValueError unless the matrices are of floating or complex numbers.
+    In mode "complete" Q is m by m and R m by n; the columns of Q that span the complement, of which only the
+    space is determined, are constants to derivatives. ValueError for another mode, and unless the matrices
+    are of floating or complex numbers.
 
     >>> q, r = mx.linalg.qr(mx.array([[0.0, -1.0], [-2.0, 0.0]]))
     >>> mx.abs(r)
     array([[2, 0],
            [0, 1]], dtype=float32)
     """
-    q, r = call(QR(), matrices("qr", a))
-    return q, r
+    value = matrices("qr", a)
+    if mode not in ("reduced", "complete"):
+        raise ValueError(f"[qr] The mode must be 'reduced' or 'complete', but it is {mode!r}.")
+    rows, columns = value.shape[-2:]
+    q, r = call(QR(), value)
+    if mode == "complete" and rows > columns:
+        # Reflections of columns of zeros are the identity: the factors of the matrix stay as they are.
+        missing = constant(0, value.dtype, (*value.shape[:-1], rows - columns))
+        square, _ = call(QR(), stop_gradient(concatenate([value, missing], -1)))
+        q = concatenate([q, narrowed(square, q.ndim - 1, columns, rows - columns)], -1)
+        below = constant(0, value.dtype, (*value.shape[:-2], rows - columns, columns))
+        r = concatenate([r, below], -2)
+    return QRFactors(q, r)
 
 
 def lu(a: array, *, stream: object = None) -> tuple[array, array, array]:
@@ -225,32 +280,54 @@ def lu_factor(a: array, *, stream: object = None) -> tuple[array, array]:
     return packed, pivots
 
 
-def svd(a: array, compute_uv: bool = True, *, stream: object = None) -> Any:
+@overload
+def svd(
+    a: array, compute_uv: Literal[True] = True, *, full_matrices: bool = True, stream: object = None
+) -> SVDFactors: ...
+
+
+@overload
+def svd(
+    a: array, compute_uv: Literal[False], *, full_matrices: bool = True, stream: object = None
+) -> array: ...
+
+
+@overload
+def svd(
+    a: array, compute_uv: bool, *, full_matrices: bool = True, stream: object = None
+) -> SVDFactors | array: ...
+
+
+def svd(
+    a: array, compute_uv: bool = True, *, full_matrices: bool = True, stream: object = None
+) -> SVDFactors | array:
     """U, s and V^H with A = U[:, :k] diag(s) V^H[:k], k = min(m, n); or s alone without `compute_uv`.
 
-    U is m by m and V^H n by n; the singular values s are real and in descending order. Derivatives exist
-    where the singular values differ (and, for U and V^H, are not zero). ValueError unless the matrices are of
-    floating or complex numbers; RuntimeError at evaluation for values that are not finite.
+    U is m by m and V^H n by n, without `full_matrices` m by k and k by n; the singular values s are real and
+    in descending order. Derivatives exist where the singular values differ (and, for U and V^H, are not
+    zero). ValueError unless the matrices are of floating or complex numbers; RuntimeError at evaluation for
+    values that are not finite.
 
     >>> mx.linalg.svd(mx.array([[3.0, 0.0], [0.0, 2.0]]), compute_uv=False)
     array([3, 2], dtype=float32)
     """
     value = matrices("svd", a)
-    if not compute_uv:
+    flag("svd", full_matrices, "full_matrices")
+    if not flag("svd", compute_uv, "compute_uv"):
         return call(SingularValues(), value)[0]
-    return tuple(call(SVD(True), value))
+    return SVDFactors(*call(SVD(bool(full_matrices)), value))
 
 
 # eigenvalues
 
 
 def _triangle_name(op: str, name: Any) -> str:
-    if name not in ("L", "U", "l", "u"):
+    if word(op, name, "UPLO") not in ("L", "U", "l", "u"):
         raise ValueError(f"[{op}] UPLO must be 'L' or 'U', but it is {name!r}.")
     return str(name).upper()
 
 
-def eigh(a: array, UPLO: str = "L", *, stream: object = None) -> tuple[array, array]:
+def eigh(a: array, UPLO: str = "L", *, stream: object = None) -> Eigensystem:
     """Eigenvalues, real and ascending, and orthonormal eigenvectors of Hermitian A: A = V diag(w) V^H.
 
     `UPLO` says which triangle is read: "L" the lower, "U" the upper. Derivatives of the vectors exist where
@@ -260,8 +337,7 @@ def eigh(a: array, UPLO: str = "L", *, stream: object = None) -> tuple[array, ar
     >>> mx.linalg.eigh(mx.array([[2.0, 0.0], [0.0, 3.0]]))[0]
     array([2, 3], dtype=float32)
     """
-    values, vectors = call(Eigh(_triangle_name("eigh", UPLO)), matrices("eigh", a, True))
-    return values, vectors
+    return Eigensystem(*call(Eigh(_triangle_name("eigh", UPLO)), matrices("eigh", a, True)))
 
 
 def eigvalsh(a: array, UPLO: str = "L", *, stream: object = None) -> array:
@@ -320,18 +396,19 @@ def det(a: array, *, stream: object = None) -> array:
     return cast(call(Determinant(), value)[0], dtype)
 
 
-def slogdet(a: array, *, stream: object = None) -> tuple[array, array]:
+def slogdet(a: array, *, stream: object = None) -> SignAndLogarithmOfDeterminant:
     """The sign of the determinant, and the logarithm of its magnitude: (0, -inf) for singular matrices.
 
     The sign of a complex determinant is d / |d|. Integers are taken as float32. ValueError unless the
     matrices are square.
 
-    >>> mx.linalg.slogdet(mx.array([[1.0, 0.0], [0.0, -1.0]]))
-    (array(-1, dtype=float32), array(0, dtype=float32))
+    >>> mx.linalg.slogdet(mx.array([[1.0, 0.0], [0.0, -1.0]])).sign
+    array(-1, dtype=float32)
     """
     value, dtype = _determinant_operand("slogdet", a)
     sign, logarithm = call(SignAndLogarithm(), value)
-    return cast(sign, dtype), cast(logarithm, float32 if dtype is complex64 else dtype)
+    logarithm = cast(logarithm, float32 if dtype is complex64 else dtype)
+    return SignAndLogarithmOfDeterminant(cast(sign, dtype), logarithm)
 
 
 def expm(a: array, *, stream: object = None) -> array:

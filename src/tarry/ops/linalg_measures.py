@@ -8,6 +8,7 @@ from typing import Any
 from tarry.base.dtypes import Dtype, bfloat16, complex64, float16, float32, float64, int32, promote
 from tarry.base.shapes import Shape, broadcast_shapes, normalize_axes
 from tarry.graph.array import array
+from tarry.ops.arguments import flag, one_or_more, real_number
 from tarry.ops.arithmetic import divide, multiply, subtract
 from tarry.ops.calls import call
 from tarry.ops.comparison import greater, not_equal
@@ -21,7 +22,6 @@ from tarry.ops.linalg_systems import PseudoInverse
 from tarry.ops.reductions import max, min, sum, without_axes
 from tarry.ops.slices import narrowed
 from tarry.ops.structure import broadcast, move_axis, reshaped, sum_axes
-from tarry.ops.views import one_or_more
 
 Order = int | float | str | None
 _EPSILON = {float32: 2.0**-23, complex64: 2.0**-23, float64: 2.0**-52}
@@ -117,8 +117,15 @@ def norm(
     return _norm("norm", a, ord, axis, keepdims)
 
 
+def _order(op: str, ord: Any, role: str = "ord") -> Order:
+    """Which norm: a number, a word or None. TypeError for anything else."""
+    return ord if ord is None or isinstance(ord, str) else real_number(op, ord, role)
+
+
 def _norm(op: str, a: Any, ord: Any, axis: Any, keepdims: bool) -> array:
     value, dtype = _working(op, a)
+    ord = _order(op, ord)
+    flag(op, keepdims, "keepdims")
     if axis is None:
         axes: Shape = tuple(range(value.ndim))
         if ord is None:
@@ -146,6 +153,8 @@ def vector_norm(
     array(7, dtype=float32)
     """
     value, dtype = _working("vector_norm", a)
+    ord = real_number("vector_norm", ord, "ord")
+    flag("vector_norm", keepdims, "keepdims")
     axes: Shape = tuple(range(value.ndim))
     if axis is not None:
         axes = normalize_axes("vector_norm", one_or_more("vector_norm", axis, "axis"), value.ndim)
@@ -174,15 +183,33 @@ def svdvals(a: array, /, *, stream: object = None) -> array:
     return call(SingularValues(), matrices("svdvals", a))[0]
 
 
-def matrix_rank(a: array, tol: float | None = None, *, stream: object = None) -> array:
-    """The number of singular values above `tol`, int32; max(m, n) eps of the largest unless given.
+def matrix_rank(
+    a: array,
+    tol: float | None = None,
+    *,
+    rtol: float | array | None = None,
+    stream: object = None,
+) -> array:
+    """The number of singular values above `tol`, or a share `rtol` of the largest, int32.
 
-    ValueError unless the matrices are of floating or complex numbers.
+    max(m, n) eps of the largest unless one is given; an array gives each matrix its own share. ValueError for
+    both, and unless the matrices are of floating or complex numbers.
 
     >>> mx.linalg.matrix_rank(mx.ones((3, 3)))
     array(1, dtype=int32)
     """
-    return _rank(svdvals(matrices("matrix_rank", a)), _longest(a), 1, tol)
+    found = svdvals(matrices("matrix_rank", a))
+    if rtol is None:
+        return _rank(found, _longest(a), 1, tol)
+    if tol is not None:
+        raise ValueError("[matrix_rank] tol and rtol are two bounds of one thing: give one of them.")
+    share: Any = rtol
+    if isinstance(rtol, array):
+        share = reshaped(rtol, (*rtol.shape, 1))
+    else:
+        share = real_number("matrix_rank", rtol, "rtol")
+    bound = multiply(narrowed(found, found.ndim - 1, 0, 1 if found.shape[-1] else 0), share)
+    return sum(cast(greater(found, bound), int32), -1)
 
 
 def _longest(a: array) -> int:
@@ -194,7 +221,7 @@ def _rank(values: array, longest: int, share: int, tol: Any) -> array:
         largest = narrowed(values, values.ndim - 1, 0, 1 if values.shape[-1] else 0)
         bound: Any = broadcast(multiply(largest, share * longest * _EPSILON[values.dtype]), values.shape)
     else:
-        bound = float(tol)
+        bound = real_number("matrix_rank", tol, "tol")
     return sum(cast(greater(values, bound), int32), -1)
 
 
@@ -208,7 +235,7 @@ def cond(a: array, p: Order = None, *, stream: object = None) -> array:
     >>> mx.linalg.cond(mx.array([[4.0, 0.0], [0.0, 1.0]]))
     array(4, dtype=float32)
     """
-    value = matrices("cond", a)
+    value, p = matrices("cond", a), _order("cond", p, "p")
     if p is None or p in (2, -2):
         values = call(SingularValues(), value)[0]
         last = values.shape[-1] - 1
@@ -236,7 +263,7 @@ def lstsq(
     (array([1, 2], dtype=float32), array(2, dtype=int32))
     """
     left, right, vector = _least_squares_operands(a, b)
-    share = None if rcond is None else float(rcond)
+    share = None if rcond is None else real_number("lstsq", rcond, "rcond")
     x = times(call(PseudoInverse(share), left)[0], right)
     missed = sum_axes(squared_magnitude(subtract(times(left, x), right)), (left.ndim - 2,))
     missed = reshaped(missed, (*missed.shape[:-2], missed.shape[-1]))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from tarry.base.dtypes import float32, float64, int32, promote
 from tarry.graph.array import array
 from tarry.graph.primitive import Scalar
+from tarry.ops.arguments import flag, real_number
 from tarry.ops.arithmetic import add, divide, floor_divide, multiply, remainder, subtract
 from tarry.ops.comparison import equal, greater, less, logical_not
 from tarry.ops.elementwise import ArrayLike, as_array, cast
@@ -43,6 +44,8 @@ def isin(
     >>> mx.isin(mx.array([1, 2, 3]), mx.array([3, 1]))
     array([True, False, True], dtype=bool)
     """
+    flag("isin", assume_unique, "assume_unique")
+    flag("isin", invert, "invert")
     value, tests = as_array("isin", element), flatten(as_array("isin", test_elements))
     dtype = promote(value.dtype, tests.dtype)
     value, tests = cast(value, dtype), cast(tests, dtype)
@@ -90,7 +93,7 @@ def interp(
     at, places = cast(at, dtype), cast(places, dtype)
     heights = cast(heights, dtype) if heights.dtype.kind != "c" else heights
     if period is not None:
-        at, places, heights = _unrolled(at, places, heights, float(period))
+        at, places, heights = _unrolled(at, places, heights, real_number("interp", period, "period"))
         left = right = None
     count = places.shape[0]
     upper = maximum(minimum(cast(searchsorted(places, at, "right"), int32), count - 1), 1 if count > 1 else 0)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 
 from tarry.base.dtypes import Dtype, bool_, int32, promote
 from tarry.base.shapes import Shape, broadcast_shapes, size_of
 from tarry.graph.array import array
+from tarry.ops.arguments import integer
 from tarry.ops.arithmetic import multiply
 from tarry.ops.comparison import greater_equal, less, logical_and
 from tarry.ops.elementwise import cast, constant, require_array
@@ -149,7 +149,7 @@ def block_masked_mm(
     """
     op = "block_masked_mm"
     left, right = require_array(op, a), require_array(op, b)
-    block = operator.index(block_size)
+    block = integer(op, block_size, "block_size")
     if block < 1:
         raise ValueError(f"[{op}] block_size must be positive, but it is {block}.")
     if left.ndim == 0 or right.ndim == 0:

@@ -6,8 +6,7 @@ cannot be inside vmap and compile. What they read from an array is gathered, so 
 
 from __future__ import annotations
 
-import operator
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from tarry.graph.array import array, from_numpy
 from tarry.graph.convert import values
 from tarry.graph.tracing import require_evaluation
 from tarry.ops import selection
+from tarry.ops.arguments import flag, integer
 from tarry.ops.elementwise import ArrayLike, as_array, cast, constant, require_array
 from tarry.ops.indexed import gathered
 from tarry.ops.joining import joined
@@ -43,7 +43,11 @@ def known_values(op: str, value: array) -> np.ndarray[Any, Any]:
 def flat_positions(op: str, mask: array) -> array:
     """The row-major positions of the true elements of a mask, as an index array."""
     found = np.flatnonzero(known_values(op, mask))
-    return _index_array(found, int32 if mask.size <= LARGEST_INT32 else int64)
+    return _index_array(found, _position_dtype(mask))
+
+
+def _position_dtype(value: array) -> Dtype:
+    return int32 if value.size <= LARGEST_INT32 else int64
 
 
 def _index_array(found: np.ndarray[Any, Any], dtype: Dtype = uint32) -> array:
@@ -53,25 +57,27 @@ def _index_array(found: np.ndarray[Any, Any], dtype: Dtype = uint32) -> array:
 def nonzero(a: ArrayLike, /, *, stream: object = None) -> tuple[array, ...]:
     """The positions of the nonzero elements in row-major order, an array of indices for each axis.
 
-    ValueError for 0-d arrays, and inside vmap and compile: the shape depends on values.
+    They are int32 (int64 for an array too large for that). ValueError for 0-d arrays, and inside vmap and
+    compile: the shape depends on values.
 
     >>> mx.nonzero(mx.array([0, 7, 0, 5]))
-    (array([1, 3], dtype=uint32),)
+    (array([1, 3], dtype=int32),)
     """
     operand = as_array("nonzero", a)
     if operand.ndim == 0:
         raise ValueError("[nonzero] An array of at least one dimension is expected, but this has none.")
-    return tuple([_index_array(found) for found in np.nonzero(known_values("nonzero", operand))])
+    dtype = _position_dtype(operand)
+    return tuple([_index_array(found, dtype) for found in np.nonzero(known_values("nonzero", operand))])
 
 
 def flatnonzero(a: ArrayLike, /, *, stream: object = None) -> array:
     """The positions of the nonzero elements in the flattened array. ValueError inside vmap and compile.
 
     >>> mx.flatnonzero(mx.array([[0, 7], [5, 0]]))
-    array([1, 2], dtype=uint32)
+    array([1, 2], dtype=int32)
     """
     operand = as_array("flatnonzero", a)
-    return _index_array(np.flatnonzero(known_values("flatnonzero", operand)))
+    return flat_positions("flatnonzero", operand)
 
 
 def argwhere(a: ArrayLike, /, *, stream: object = None) -> array:
@@ -81,12 +87,20 @@ def argwhere(a: ArrayLike, /, *, stream: object = None) -> array:
     [[0, 1], [1, 0]]
     """
     operand = as_array("argwhere", a)
-    return _index_array(np.argwhere(known_values("argwhere", operand)))
+    return _index_array(np.argwhere(known_values("argwhere", operand)), _position_dtype(operand))
+
+
+@overload
+def where(condition: ArrayLike, /, *, stream: object = None) -> tuple[array, ...]: ...
+
+
+@overload
+def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike, /, *, stream: object = None) -> array: ...
 
 
 def where(
     condition: ArrayLike, x: ArrayLike | None = None, y: ArrayLike | None = None, /, *, stream: object = None
-) -> Any:
+) -> array | tuple[array, ...]:
     """`x` where the condition is nonzero, `y` elsewhere; all three broadcast, `x` and `y` promote.
 
     The value that is not chosen has gradient zero (times an infinite derivative that is nan: choose before).
@@ -98,7 +112,7 @@ def where(
     if x is None and y is None:
         return nonzero(condition)
     if x is None or y is None:
-        raise TypeError("[where] incompatible function arguments: either both of x and y, or neither.")
+        raise TypeError("[where] incompatible function arguments: expected both of x and y, or neither.")
     return selection.where(condition, x, y)
 
 
@@ -123,7 +137,12 @@ def unique(
     array([1, 2, 3], dtype=int32)
     """
     operand = require_array("unique", a)
-    count = None if size is None else operator.index(size)
+    if fill_value is not None:
+        fill_value = as_array("unique", fill_value)
+    count = None if size is None else integer("unique", size, "size")
+    flag("unique", return_index, "return_index")
+    flag("unique", return_inverse, "return_inverse")
+    flag("unique", return_counts, "return_counts")
     if count is not None and count < 0:
         raise ValueError(f"[unique] The size must not be negative, but it is {count}.")
     _, index, inverse, counts = np.unique(

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from tarry.base.dtypes import Dtype
+from tarry.base.dtypes import Dtype, bool_, int32
 from tarry.base.shapes import normalize_axis
 from tarry.graph.array import array, wrap
+from tarry.ops.arguments import dtype_of, integer
 from tarry.ops.arithmetic import multiply, subtract
 from tarry.ops.elementwise import cast, require_array
-from tarry.ops.generators import checked_dtype
+from tarry.ops.joining import concatenate
 from tarry.ops.layout import diagonal
 from tarry.ops.reductions import sum, without_axes
 from tarry.ops.slices import narrowed
 from tarry.ops.structure import reshaped, sum_axes
-from tarry.ops.views import integer
 
 
-def diff(a: array, /, n: int = 1, axis: int = -1, *, stream: object = None) -> array:
+def diff(
+    a: array,
+    /,
+    n: int = 1,
+    axis: int = -1,
+    *,
+    prepend: array | None = None,
+    append: array | None = None,
+    stream: object = None,
+) -> array:
     """The differences of neighbours along an axis, `n` times over: a[1:] - a[:-1], in the dtype of `a`.
 
+    `prepend` and `append` are arrays to put before and after `a` first, in the dtype all promote to.
     ValueError for a negative `n`.
 
     >>> mx.diff(mx.array([1, 3, 7]))
@@ -28,6 +38,9 @@ def diff(a: array, /, n: int = 1, axis: int = -1, *, stream: object = None) -> a
     if count < 0:
         raise ValueError(f"[diff] The order n must not be negative, but it is {count}.")
     place = normalize_axis("diff", integer("diff", axis, "axis"), value.ndim)
+    ends = [None if end is None else require_array("diff", end) for end in (prepend, append)]
+    parts = [part for part in (ends[0], value, ends[1]) if part is not None]
+    value = concatenate(parts, place) if len(parts) > 1 else value
     for _ in range(min(count, value.shape[place])):
         extent = value.shape[place] - 1
         value = subtract(narrowed(value, place, 1, extent), narrowed(value, place, 0, extent))
@@ -62,7 +75,9 @@ def trace(
     if dtype is None:
         return sum(entries, -1)
     last = (entries.ndim - 1,)
-    return without_axes(sum_axes(cast(entries, checked_dtype("trace", dtype, a.dtype)), last), last, False)
+    entries = cast(entries, dtype_of("trace", dtype))
+    entries = cast(entries, int32) if dtype is bool_ else entries
+    return without_axes(sum_axes(entries, last), last, False)
 
 
 def kron(a: array, b: array, *, stream: object = None) -> array:

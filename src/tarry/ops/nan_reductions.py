@@ -10,6 +10,7 @@ from typing import Any
 
 from tarry.base.dtypes import complex64, float32
 from tarry.graph.array import array
+from tarry.ops.arguments import real_number
 from tarry.ops.arithmetic import divide, subtract
 from tarry.ops.comparison import equal, greater, isnan, logical_not
 from tarry.ops.complex_numbers import squared_magnitude
@@ -19,8 +20,7 @@ from tarry.ops.reductions import (
     Axis,
     Max,
     Min,
-    argmax,
-    argmin,
+    arg_reduction,
     extremum,
     max,
     min,
@@ -46,7 +46,8 @@ def nansum(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: ob
     >>> mx.nansum(mx.array([1.0, float("nan"), 2.0]))
     array(3, dtype=float32)
     """
-    return sum(_numbers("nansum", a, 0), axis, keepdims)
+    value = _numbers("nansum", a, 0)
+    return sum(value, reduced_axes("nansum", value, axis, keepdims), keepdims)
 
 
 def nanprod(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: object = None) -> array:
@@ -55,12 +56,13 @@ def nanprod(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: o
     >>> mx.nanprod(mx.array([2.0, float("nan"), 3.0]))
     array(6, dtype=float32)
     """
-    return prod(_numbers("nanprod", a, 1), axis, keepdims)
+    value = _numbers("nanprod", a, 1)
+    return prod(value, reduced_axes("nanprod", value, axis, keepdims), keepdims)
 
 
 def _nan_extremum(op: str, plain: Any, kind: Any, a: object, axis: Axis, keepdims: bool) -> array:
     value = require_array(op, a)
-    axes = reduced_axes(op, value, axis)
+    axes = reduced_axes(op, value, axis, keepdims)
     if value.dtype.kind not in "fc" or not axes:
         result: array = plain(value, axis, keepdims)
         return result
@@ -102,7 +104,7 @@ def nanargmax(
     >>> mx.nanargmax(mx.array([float("nan"), 1.0, 3.0]))
     array(2, dtype=uint32)
     """
-    return argmax(_numbers("nanargmax", a, -math.inf), axis, keepdims)
+    return arg_reduction("nanargmax", _numbers("nanargmax", a, -math.inf), axis, keepdims)
 
 
 def nanargmin(
@@ -113,7 +115,7 @@ def nanargmin(
     >>> mx.nanargmin(mx.array([float("nan"), 4.0, 3.0]))
     array(2, dtype=uint32)
     """
-    return argmin(_numbers("nanargmin", a, math.inf), axis, keepdims)
+    return arg_reduction("nanargmin", _numbers("nanargmin", a, math.inf), axis, keepdims)
 
 
 def _count(missing: array, axes: tuple[int, ...], like: array) -> array:
@@ -129,7 +131,7 @@ def nanmean(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: o
     array(2, dtype=float32)
     """
     value, dtype = _working_operand("nanmean", a)
-    axes = reduced_axes("nanmean", value, axis)
+    axes = reduced_axes("nanmean", value, axis, keepdims)
     if not axes or require_array("nanmean", a).dtype.kind not in "fc":
         return mean(a, axis, keepdims)
     missing = isnan(value)
@@ -139,13 +141,14 @@ def nanmean(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: o
 
 def _nan_variance(op: str, a: object, axis: Axis, ddof: int, keepdims: bool, root: bool) -> array:
     value, dtype = _working_operand(op, a)
-    axes = reduced_axes(op, value, axis)
+    axes = reduced_axes(op, value, axis, keepdims)
+    deducted = real_number(op, ddof, "ddof")
     missing = isnan(value)
     numbers = where(missing, 0, value)
     count = _count(missing, axes, value)
     average = divide(sum_axes(numbers, axes), count)
     deviation = where(missing, 0, subtract(numbers, broadcast(average, value.shape)))
-    free = subtract(count, float(ddof))
+    free = subtract(count, float(deducted))
     variance = divide(sum_axes(squared_magnitude(deviation), axes), where(greater(free, 0), free, math.nan))
     result = sqrt(variance) if root else variance
     return without_axes(cast(result, float32 if dtype is complex64 else dtype), axes, keepdims)

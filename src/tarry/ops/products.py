@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import Any
 
-from tarry.base.dtypes import Dtype, is_inexact, promote
+from tarry.base.dtypes import Dtype, bool_, is_inexact, promote
 from tarry.base.shapes import Shape, broadcast_shapes, normalize_axis, size_of
 from tarry.graph.array import array
-from tarry.graph.primitive import Primitive, Scalar
+from tarry.graph.primitive import Primitive
+from tarry.ops.arguments import INTEGER, integer, integers, is_integer, real_number, wrong_type
 from tarry.ops.arithmetic import add, multiply
 from tarry.ops.build import build, build_on
 from tarry.ops.complex_numbers import conjugate
@@ -80,6 +80,12 @@ def matrix_product(a: array, b: array) -> array:
         return constant(0, a.dtype, shape)
     left = broadcast(a, (*batch, rows, inner))
     right = broadcast(b, (*batch, inner, columns))
+    if not is_inexact(a.dtype):
+        # There is no kernel for products of integers: all their terms, and sums that fuse with them.
+        terms = (*batch, rows, inner, columns)
+        left = broadcast(reshaped(left, (*batch, rows, inner, 1)), terms)
+        right = broadcast(reshaped(right, (*batch, 1, inner, columns)), terms)
+        return cast(sum(multiply(left, right), -2), a.dtype)
     return build(_MATMUL, (left, right), shape, a.dtype)
 
 
@@ -87,10 +93,10 @@ def _product_dtype(op: str, *operands: array) -> Dtype:
     dtype = operands[0].dtype
     for operand in operands[1:]:
         dtype = promote(dtype, operand.dtype)
-    if not is_inexact(dtype):
+    if dtype is bool_:
         given = " and ".join(operand.dtype.name for operand in operands)
         raise ValueError(
-            f"[{op}] Only inexact types are supported, but {given} meet in {dtype.name}."
+            f"[{op}] Only inexact types and integers are supported, but {given} meet in {dtype.name}."
         )
     return dtype
 
@@ -120,7 +126,7 @@ def matmul(a: array, b: array, /, *, stream: object = None) -> array:
     """The matrix product a @ b: (..., M, K) with (..., K, N) gives (..., M, N); batch dimensions broadcast.
 
     A 1-d operand is a row on the left or a column on the right, and its extra dimension is dropped again.
-    ValueError for 0-d operands, for inner dimensions that differ, and for integer results.
+    ValueError for 0-d operands, for inner dimensions that differ, and for booleans. Integers wrap.
 
     >>> mx.matmul(mx.array([[1.0, 2.0], [3.0, 4.0]]), mx.array([1.0, 1.0]))
     array([3, 7], dtype=float32)
@@ -147,22 +153,28 @@ def addmm(
     """
     bias, left, right = require_array("addmm", c), require_array("addmm", a), require_array("addmm", b)
     dtype = _product_dtype("addmm", bias, left, right)
+    if not is_inexact(dtype):
+        raise ValueError(f"[addmm] Only inexact types are supported, but the operands meet in {dtype.name}.")
     product = _checked_product("addmm", left, right, dtype)
     if broadcast_shapes("addmm", bias.shape, product.shape) != product.shape:
         raise ValueError(
             f"[addmm] c of shape {bias.shape} does not broadcast to the product's shape {product.shape}."
         )
-    return add(_scaled(cast(bias, dtype), beta), _scaled(product, alpha))
+    return add(_scaled(cast(bias, dtype), beta, "beta"), _scaled(product, alpha, "alpha"))
 
 
-def _scaled(value: array, factor: Scalar) -> array:
-    return value if factor == 1 else multiply(value, factor)
+def _scaled(value: array, factor: Any, role: str) -> array:
+    if not isinstance(factor, array) or factor.ndim:
+        factor = real_number("addmm", factor, role)
+        if factor == 1:
+            return value
+    return multiply(value, factor)
 
 
 def inner(a: array, b: array, /, *, stream: object = None) -> array:
     """The sums of products over the last axes: (..., K) with (***, K) gives (..., ***). Scalars multiply.
 
-    ValueError when the last dimensions differ, and for integer results.
+    ValueError when the last dimensions differ, and for booleans.
 
     >>> mx.inner(mx.array([1.0, 2.0]), mx.array([3.0, 4.0]))
     array(11, dtype=float32)
@@ -193,7 +205,7 @@ def tensordot(
     """The sums of products over pairs of axes; the axes left of `a`, then those of `b`, make up the result.
 
     `axes` is a pair of sequences, of axes of `a` and the axes of `b` they meet; or a number n, for the last n
-    of `a` and the first n of `b`. ValueError when the extents of a pair differ, and for integer results.
+    of `a` and the first n of `b`. ValueError when the extents of a pair differ, and for booleans.
 
     >>> mx.tensordot(mx.ones((2, 3)), mx.ones((3, 4)), axes=1).shape
     (2, 4)
@@ -210,20 +222,23 @@ def tensordot(
 
 
 def _contracted_axes(a: array, b: array, axes: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    if hasattr(axes, "__index__"):
-        count = operator.index(axes)
+    if is_integer(axes):
+        count = integer("tensordot", axes, "axes")
         if count < 0 or count > a.ndim or count > b.ndim:
             raise ValueError(
                 f"[tensordot] axes must be between 0 and the numbers of dimensions, {a.ndim} and {b.ndim}, "
                 f"but it is {count}."
             )
         return tuple(range(a.ndim - count, a.ndim)), tuple(range(count))
-    if not isinstance(axes, (list, tuple)) or len(axes) != 2:
+    if not isinstance(axes, (list, tuple)):
+        raise wrong_type("tensordot", "axes", "a number or a pair of sequences", axes)
+    pair = [integers("tensordot", some, "axes", INTEGER) for some in axes]
+    if len(pair) != 2:
         raise ValueError(f"[tensordot] axes must be a number or a pair of sequences, not {axes!r}.")
-    if len(axes[0]) != len(axes[1]):
+    if len(pair[0]) != len(pair[1]):
         raise ValueError(f"[tensordot] As many axes of a as of b are needed, not {axes!r}.")
-    left = tuple(normalize_axis("tensordot", operator.index(axis), a.ndim) for axis in axes[0])
-    right = tuple(normalize_axis("tensordot", operator.index(axis), b.ndim) for axis in axes[1])
+    left = tuple([normalize_axis("tensordot", axis, a.ndim) for axis in pair[0]])
+    right = tuple([normalize_axis("tensordot", axis, b.ndim) for axis in pair[1]])
     return left, right
 
 
@@ -251,9 +266,10 @@ def vecdot(a: array, b: array, /, axis: int = -1, *, stream: object = None) -> a
     left, right = require_array("vecdot", a), require_array("vecdot", b)
     if left.ndim == 0 or right.ndim == 0:
         raise ValueError(f"[vecdot] Shapes {left.shape} and {right.shape} need at least one dimension.")
+    axis = integer("vecdot", axis, "axis")
     for operand in (left, right):
         if not -operand.ndim <= axis < operand.ndim:
-            raise ValueError(f"[vecdot] Axis {axis} is out of range for shape {operand.shape}.")
+            raise IndexError(f"[vecdot] Axis {axis} is out of range for shape {operand.shape}.")
     if left.shape[axis] != right.shape[axis]:
         raise ValueError(f"[vecdot] Shapes {left.shape} and {right.shape} differ along axis {axis}.")
     shape = broadcast_shapes("vecdot", left.shape, right.shape)

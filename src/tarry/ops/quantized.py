@@ -13,13 +13,13 @@ needs the numbers, gradients by scales, biases and the other factor follow.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from typing import Any
 
 from tarry.base.dtypes import Dtype, bfloat16, float32, float64, promote, uint8, uint32
 from tarry.base.shapes import Shape, size_of
 from tarry.graph.array import array
+from tarry.ops.arguments import flag, integer, word
 from tarry.ops.arithmetic import add, divide, multiply, negative, subtract
 from tarry.ops.comparison import equal, greater, not_equal
 from tarry.ops.complex_numbers import abs
@@ -68,14 +68,14 @@ class Format:
 FLOATING: dict[str, tuple[int, int]] = {"mxfp4": (32, 4), "mxfp8": (32, 8), "nvfp4": (16, 4)}
 
 
-def _format(op: str, mode: object, group_size: Any, bits: Any) -> Format:
+def _format(op: str, mode: Any, group_size: Any, bits: Any) -> Format:
     """The checked format; None stands for the mode's own group size and width."""
-    if not isinstance(mode, str) or (mode != "affine" and mode not in FLOATING):
+    if word(op, mode, "mode") != "affine" and mode not in FLOATING:
         known = ", ".join(["affine", *FLOATING])
         raise ValueError(f"[{op}] Invalid quantization mode {mode!r}: expected one of {known}.")
     default = FLOATING.get(mode, (64, 4))
-    group = default[0] if group_size is None else operator.index(group_size)
-    width = default[1] if bits is None else operator.index(bits)
+    group = default[0] if group_size is None else integer(op, group_size, "group_size")
+    width = default[1] if bits is None else integer(op, bits, "bits")
     if mode == "affine":
         if group not in GROUP_SIZES:
             raise ValueError(f"[{op}] The group size must be one of {GROUP_SIZES}, not {group}.")
@@ -297,6 +297,7 @@ def _product_dtype(op: str, x: array, parts: Parts, form: Format) -> Dtype:
 
 def _product(op: str, x: array, parts: Parts, form: Format, transpose: bool) -> array:
     """The product of `x` and the dequantised matrix."""
+    flag(op, transpose, "transpose")
     dtype = _product_dtype(op, x, parts, form)
     words = parts[0]
     columns = words.shape[-1] * WORD // form.width

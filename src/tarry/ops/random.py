@@ -11,16 +11,18 @@ from tarry.base.dtypes import Dtype, complex64, float32, int32, uint32
 from tarry.base.shapes import Shape, broadcast_shapes, normalize_axis, size_of
 from tarry.graph.array import array
 from tarry.graph.primitive import Scalar
+from tarry.ops.arguments import flag, integer, real_number
 from tarry.ops.arithmetic import add, divide, multiply, negative, subtract
 from tarry.ops.comparison import less
 from tarry.ops.complex_numbers import abs, combine_parts, sign
 from tarry.ops.elementwise import ArrayLike, as_array, cast, constant, elementwise, require_array
 from tarry.ops.exponential import log, log1p
-from tarry.ops.generators import checked_dtype, checked_shape
+from tarry.ops.generators import checked_dtype
 from tarry.ops.random_bits import KeyWords, bits_at, positions
 from tarry.ops.random_bits import bits as random_words
 from tarry.ops.random_distributions import beta, bits, exponential, gamma, poisson
-from tarry.ops.random_functions import RANDOM_ERF, RANDOM_ERFINV, RANDOM_LOG
+from tarry.ops.random_functions import RANDOM_ERF, RANDOM_ERFINV, RANDOM_EXP, RANDOM_LOG
+from tarry.ops.random_multivariate import multivariate_normal
 from tarry.ops.random_state import drawn_words, key, seed, split, state
 from tarry.ops.random_uniform import (
     SQRT2,
@@ -33,14 +35,14 @@ from tarry.ops.random_uniform import (
     symmetric,
     unit,
 )
-from tarry.ops.reductions import argmax
+from tarry.ops.reductions import argmax, max
 from tarry.ops.rounding import floor
+from tarry.ops.scans import cumsum
 from tarry.ops.selection import maximum, minimum, spread
 from tarry.ops.slices import narrowed
-from tarry.ops.sorting import argsort
+from tarry.ops.sorting import argsort, searchsorted
 from tarry.ops.structure import reshaped
 from tarry.ops.taking import take
-from tarry.ops.views import integer
 
 __all__ = [
     "bernoulli",
@@ -53,6 +55,7 @@ __all__ = [
     "gumbel",
     "key",
     "laplace",
+    "multivariate_normal",
     "normal",
     "permutation",
     "poisson",
@@ -129,8 +132,13 @@ def normal(
         given = cast(as_array("normal", scale), target)
         factor = given if factor is None else multiply(factor, given)
     if factor is not None:
+        broadcast_shapes("normal", value.shape, factor.shape)
         value = multiply(value, factor)
-    return value if loc is None else add(value, cast(as_array("normal", loc), target))
+    if loc is None:
+        return value
+    centre = cast(as_array("normal", loc), target)
+    broadcast_shapes("normal", value.shape, centre.shape)
+    return add(value, centre)
 
 
 def bernoulli(
@@ -219,8 +227,11 @@ def laplace(
     drawn = symmetric(random_words(drawn_words("laplace", key), extents), target)
     value = multiply(sign(drawn), log1p(negative(abs(drawn))))
     for operation, neutral, given in ((multiply, 1, scale), (add, 0, loc)):
-        if isinstance(given, array) or given != neutral:
-            value = operation(value, cast(as_array("laplace", given), target))
+        if not isinstance(given, array) or given.ndim:
+            given = real_number("laplace", given, "loc and scale")
+            if given == neutral:
+                continue
+        value = operation(value, cast(as_array("laplace", given), target))
     return value
 
 
@@ -265,34 +276,60 @@ def categorical(
     """Categories (uint32) with probabilities proportional to exp(logits) along an axis.
 
     Without `shape` one sample for each distribution; with `num_samples`, as many along a new last axis;
-    `shape` must be one the distributions' shape broadcasts to. They are an argmax with Gumbel noise.
+    `shape` must be one the distributions' shape broadcasts to. Many samples of one distribution are found
+    by binary search in its distribution function, all others are an argmax with Gumbel noise.
     IndexError for an axis out of range, ValueError for both `shape` and `num_samples`.
 
     >>> mx.random.categorical(mx.array([[0.0, 100.0], [100.0, 0.0]]))
     array([1, 0], dtype=uint32)
     """
     values = require_array("categorical", logits)
-    place = normalize_axis("categorical", axis, values.ndim)
+    place = normalize_axis("categorical", integer("categorical", axis, "axis"), values.ndim)
+    if num_samples is not None:
+        integer("categorical", num_samples, "num_samples")
     if shape is not None and num_samples is not None:
         raise ValueError("[categorical] At most one of shape and num_samples can be given, but both are.")
     categories = values.shape[place]
     batch = values.shape[:place] + values.shape[place + 1 :]
+    if categories == 0:
+        raise ValueError(f"[categorical] Shape {values.shape} has no categories along axis {place}.")
     words = drawn_words("categorical", key)
+    wanted = _samples_wanted(batch, shape, num_samples)
+    if wanted and size_of(batch) == 1:
+        return _from_one_distribution(reshaped(values, (categories,)), wanted, words)
     if num_samples is not None:
-        count = checked_shape("categorical", num_samples)
-        noise = _gumbel(words, (*values.shape, *count), float32)
+        noise = _gumbel(words, (*values.shape, wanted[-1]), float32)
         return argmax(add(noise, reshaped(values, (*values.shape, 1))), place)
+    # The category axis counts from the end among the distributions' dimensions.
+    inserted = len(wanted) - (len(batch) - place)
+    noise = _gumbel(words, (*wanted[:inserted], categories, *wanted[inserted:]), float32)
+    return argmax(add(noise, values), inserted)
+
+
+def _samples_wanted(batch: Shape, shape: Sequence[int] | None, num_samples: int | None) -> Shape:
+    """The shape of the samples of distributions of shape `batch`."""
+    if num_samples is not None:
+        count = integer("categorical", num_samples, "num_samples")
+        if count < 0:
+            raise ValueError(f"[categorical] num_samples must not be negative, but it is {count}.")
+        return (*batch, count)
     if shape is None:
-        return argmax(add(_gumbel(words, values.shape, float32), values), place)
+        return batch
     extents = sample_shape("categorical", shape)
     if broadcast_shapes("categorical", batch, extents) != extents:
         raise ValueError(
             f"[categorical] The distributions, of shape {batch}, do not broadcast to the shape {extents}."
         )
-    # The category axis counts from the end among the distributions' dimensions.
-    inserted = len(extents) - (len(batch) - place)
-    noise = _gumbel(words, (*extents[:inserted], categories, *extents[inserted:]), float32)
-    return argmax(add(noise, values), inserted)
+    return extents
+
+
+def _from_one_distribution(logits: array, shape: Shape, words: KeyWords) -> array:
+    """Samples by inversion of the distribution function, which is summed up in float32."""
+    values = cast(logits, float32)
+    weights = elementwise(RANDOM_EXP, (subtract(values, max(values)),))
+    below, total = cumsum(weights, inclusive=False), narrowed(cumsum(weights), 0, weights.size - 1, 1)
+    uniform = multiply(unit(random_words(words, shape), float32), total)
+    return subtract(searchsorted(below, uniform, side="right"), constant(1, uint32, shape))
 
 
 def permutation(
@@ -308,9 +345,12 @@ def permutation(
     array([1, 0, 3, 2], dtype=uint32)
     """
     if isinstance(x, array):
-        place = normalize_axis("permutation", axis, x.ndim)
+        place = normalize_axis("permutation", integer("permutation", axis, "axis"), x.ndim)
         return take(x, _random_order(x.shape[place], key), place)
-    return _random_order(checked_shape("permutation", x)[0], key)
+    count = integer("permutation", x, "x")
+    if count < 0:
+        raise ValueError(f"[permutation] There are no numbers below {count} to permute.")
+    return _random_order(count, key)
 
 
 def _random_order(count: int, key: object) -> array:
@@ -335,8 +375,9 @@ def choice(
     array([1, 0, 3, 2], dtype=uint32)
     """
     extents = sample_shape("choice", shape)
+    flag("choice", replace, "replace")
     if isinstance(a, array):
-        place = normalize_axis("choice", axis, a.ndim)
+        place = normalize_axis("choice", integer("choice", axis, "axis"), a.ndim)
         return take(a, _chosen(a.shape[place], extents, replace, p, key), place)
     count = integer("choice", a, "a")
     return _chosen(count, extents, replace, p, key)

@@ -84,18 +84,18 @@ def words_of_host_key(key: HostKey) -> KeyWords:
     return KeyWords(constant(key[0], uint32), constant(key[1], uint32))
 
 
-def require_key(key: array) -> array:
+def require_key(key: array, op: str = "bits") -> array:
     """The array itself. ValueError unless it is uint32 of shape (2,)."""
     if key.dtype is not uint32:
-        raise ValueError(f"[bits] Expected a key of type uint32, but it is {key.dtype.name}.")
+        raise ValueError(f"[{op}] Expected a key of type uint32, but it is {key.dtype.name}.")
     if key.shape != (2,):
-        raise ValueError(f"[bits] Expected a key of shape (2,), but its shape is {key.shape}.")
+        raise ValueError(f"[{op}] Expected a key of shape (2,), but its shape is {key.shape}.")
     return key
 
 
-def words_of_key(key: array) -> KeyWords:
+def words_of_key(key: array, op: str = "bits") -> KeyWords:
     """The words of a key array. ValueError unless it is uint32 of shape (2,)."""
-    require_key(key)
+    require_key(key, op)
     return KeyWords(*[reshaped(narrowed(key, 0, number, 1), ()) for number in (0, 1)])
 
 

@@ -93,7 +93,10 @@ def exponential(
 
 def _parameters(op: str, shape: Any, *given: ArrayLike) -> tuple[list[array], Shape]:
     """The parameters in float32, and the shape of the result: theirs unless it is given."""
-    arrays = [stop_gradient(cast(as_array(op, value), float32)) for value in given]
+    operands = [as_array(op, value) for value in given]
+    if any(value.dtype.kind == "c" for value in operands):
+        raise ValueError(f"[{op}] Parameters must be real numbers, but one is of dtype complex64.")
+    arrays = [stop_gradient(cast(value, float32)) for value in operands]
     common: Shape = ()
     for value in arrays:
         common = broadcast_shapes(op, common, value.shape)
@@ -180,6 +183,8 @@ def gamma(
     target = real_dtype("gamma", dtype)
     (value,), extents = _parameters("gamma", shape, alpha)
     words = drawn_words("gamma", key)
+    if size_of(extents) == 0:
+        return constant(0, target, broadcast_shapes("gamma", extents, as_array("gamma", scale).shape))
     draw = _GammaDraw(words, value, extents, 0, _GammaDraw.words_for(extents))
     number, boost = draw.draw()
     return multiply(cast(multiply(number, exp(boost)), target), cast(as_array("gamma", scale), target))
@@ -203,6 +208,8 @@ def beta(
     target = real_dtype("beta", dtype)
     parameters, extents = _parameters("beta", shape, a, b)
     words, part = drawn_words("beta", key), _GammaDraw.words_for(extents)
+    if size_of(extents) == 0:
+        return constant(0, target, extents)
     logarithms = []
     for number, parameter in enumerate(parameters):
         value, boost = _GammaDraw(words, parameter, extents, number * part, 2 * part).draw()

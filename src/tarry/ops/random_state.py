@@ -18,6 +18,7 @@ import numpy as np
 from tarry.base.dtypes import uint32
 from tarry.graph.array import array
 from tarry.graph.operators import operators
+from tarry.ops.arguments import integer
 from tarry.ops.arithmetic import add
 from tarry.ops.elementwise import constant, require_array
 from tarry.ops.generators import checked_shape
@@ -104,7 +105,7 @@ class _RandomState:
     def __setitem__(self, index: int, value: array) -> None:
         if index not in (0, -1):
             raise IndexError(f"[random.state] The state has one entry: index {index} is out of range.")
-        _state.key = require_key(require_array("random.state", value))
+        _state.key = require_key(require_array("random.state", value), "random.state")
         _state.words = None
 
     def __iter__(self) -> Iterator[array]:
@@ -133,7 +134,7 @@ def key(seed: int) -> array:
 
 
 def drawn_words(op: str, key: object) -> KeyWords:
-    return _state.next_key() if key is None else words_of_key(require_array(op, key))
+    return _state.next_key() if key is None else words_of_key(require_array(op, key), op)
 
 
 def split(key: array, num: int = 2, stream: object = None) -> array:
@@ -144,4 +145,5 @@ def split(key: array, num: int = 2, stream: object = None) -> array:
     >>> mx.random.split(mx.random.key(0)).shape
     (2, 2)
     """
-    return bits(words_of_key(require_array("split", key)), checked_shape("split", (num, 2)))
+    words = words_of_key(require_array("split", key), "split")
+    return bits(words, checked_shape("split", (integer("split", num, "num"), 2)))

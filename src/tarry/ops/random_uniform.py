@@ -8,6 +8,7 @@ from typing import Any
 from tarry.base.dtypes import Dtype, bfloat16, float16, float32, float64
 from tarry.base.shapes import Shape, broadcast_shapes
 from tarry.graph.array import array
+from tarry.ops.arguments import integers
 from tarry.ops.arithmetic import add, multiply, subtract
 from tarry.ops.elementwise import ArrayLike, as_array, cast, constant, elementwise
 from tarry.ops.generators import checked_dtype, checked_shape
@@ -26,9 +27,7 @@ SQRT2 = math.sqrt(2.0)
 
 
 def sample_shape(op: str, shape: Any) -> Shape:
-    if not isinstance(shape, (list, tuple)):
-        raise TypeError(f"[{op}] incompatible function arguments: shape must be a sequence, not {shape!r}.")
-    return checked_shape(op, shape)
+    return checked_shape(op, integers(op, shape, "shape"))
 
 
 def real_dtype(op: str, dtype: Any) -> Dtype:

@@ -6,8 +6,7 @@ the reduced axes stay with extent 1. A reduction over no axes (axis=()) is the a
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from tarry.base.dtypes import Dtype, bool_, complex64, int32, uint32
@@ -15,39 +14,45 @@ from tarry.base.shapes import normalize_axes, size_of
 from tarry.graph.array import array, wrap
 from tarry.loops.builder import Builder
 from tarry.loops.ir import Instr
+from tarry.ops.arguments import dtype_of, flag, integer, one_or_more
 from tarry.ops.arithmetic import divide, floor_divide, multiply, subtract
 from tarry.ops.comparison import INFINITY, equal, isnan, logical_or, not_equal
 from tarry.ops.complex_numbers import combine_parts, conjugate, imag, real
 from tarry.ops.elementwise import cast, require_array
 from tarry.ops.selection import where
-from tarry.ops.structure import Reduction, apply_reduction, broadcast, reshaped, sum_axes
+from tarry.ops.structure import (
+    Reduction,
+    apply_reduction,
+    broadcast,
+    reduction,
+    remaining_shape,
+    reshaped,
+    sum_axes,
+)
 
 Axis = int | Sequence[int] | None
 
 
-def reduced_axes(op: str, value: array, axis: Any) -> tuple[int, ...]:
-    """The axes to reduce, counted from the front. TypeError unless they are integers, a sequence or None."""
+def reduced_axes(op: str, value: array, axis: Any, keepdims: Any = False) -> tuple[int, ...]:
+    """The axes to reduce, counted from the front. TypeError unless they are integers, a sequence or None.
+
+    `keepdims` is looked at, too: TypeError unless it is True or False.
+    """
+    if keepdims is not False and keepdims is not True:
+        flag(op, keepdims, "keepdims")
     rank = len(value._node.shape)
     if axis is None:
         return tuple(range(rank))
     if type(axis) is int and -rank <= axis < rank:
         return (axis % rank,)
-    try:
-        listed = [operator.index(item) for item in (axis if isinstance(axis, (list, tuple)) else (axis,))]
-    except TypeError:
-        raise TypeError(
-            f"[{op}] incompatible function arguments: axis must be an integer, a sequence of them or None, "
-            f"not {axis!r}."
-        ) from None
-    return tuple(sorted(normalize_axes(op, listed, value.ndim)))
+    return tuple(sorted(normalize_axes(op, one_or_more(op, axis, "axis"), value.ndim)))
 
 
 def without_axes(value: array, axes: tuple[int, ...], keepdims: bool) -> array:
     """`value` with the reduced axes, of extent 1, dropped unless they are to be kept."""
     if keepdims:
         return value
-    dropped = set(axes)
-    return reshaped(value, tuple([extent for axis, extent in enumerate(value.shape) if axis not in dropped]))
+    return reshaped(value, remaining_shape(value._node.shape, axes))
 
 
 def reduced_size(value: array, axes: tuple[int, ...]) -> int:
@@ -58,21 +63,36 @@ def reduced_size(value: array, axes: tuple[int, ...]) -> int:
 _ACCUMULATION = {"bool": int32, "int8": int32, "int16": int32, "uint8": uint32, "uint16": uint32}
 
 
+def _accumulated(op: str, value: array, dtype: Dtype | None) -> array:
+    """The elements in the dtype they are combined in: the one asked for, or one that is wide enough."""
+    if dtype is None:
+        return cast(value, _ACCUMULATION.get(value.dtype.name, value.dtype))
+    value = cast(value, dtype_of(op, dtype))
+    # Booleans have no sum of their own.
+    return cast(value, int32) if dtype is bool_ else value
+
+
 def sum(
-    array: array, axis: Axis = None, keepdims: bool = False, *, stream: object = None
+    array: array,
+    axis: Axis = None,
+    keepdims: bool = False,
+    *,
+    dtype: Dtype | None = None,
+    stream: object = None,
 ) -> array:
     """The sum over the axes; 0 over none. Booleans and small integers add up in int32, unsigned in uint32.
 
-    TypeError for anything but an array, IndexError for an axis out of range, ValueError for one given twice.
+    With `dtype`, elements are converted to it first. TypeError for anything but an array, IndexError for an
+    axis out of range, ValueError for one given twice.
 
     >>> mx.sum(mx.array([[1, 2], [3, 4]]), axis=0)
     array([4, 6], dtype=int32)
     """
     value = require_array("sum", array)
-    axes = reduced_axes("sum", value, axis)
+    axes = reduced_axes("sum", value, axis, keepdims)
     if not axes:
-        return wrap(value._node)
-    value = cast(value, _ACCUMULATION.get(value.dtype.name, value.dtype))
+        return wrap((value if dtype is None else _accumulated("sum", value, dtype))._node)
+    value = _accumulated("sum", value, dtype)
     return without_axes(sum_axes(value, axes), axes, keepdims)
 
 
@@ -114,7 +134,15 @@ def products_of_others(value: array, axes: tuple[int, ...]) -> array:
     return where(equal(count, 0), quotient, with_zeros)
 
 
-def prod(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: object = None) -> array:
+def prod(
+    a: array,
+    /,
+    axis: Axis = None,
+    keepdims: bool = False,
+    *,
+    dtype: Dtype | None = None,
+    stream: object = None,
+) -> array:
     """The product over the axes; 1 over none. Dtypes as for `sum`.
 
     The gradient is right where elements are 0.
@@ -123,10 +151,10 @@ def prod(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: obje
     array(24, dtype=int32)
     """
     value = require_array("prod", a)
-    axes = reduced_axes("prod", value, axis)
+    axes = reduced_axes("prod", value, axis, keepdims)
     if not axes:
-        return wrap(value._node)
-    value = cast(value, _ACCUMULATION.get(value.dtype.name, value.dtype))
+        return wrap((value if dtype is None else _accumulated("prod", value, dtype))._node)
+    value = _accumulated("prod", value, dtype)
     return without_axes(apply_reduction(Prod(axes), value, None), axes, keepdims)
 
 
@@ -185,13 +213,16 @@ def extremum(primitive: ExtremumReduction, value: array) -> array:
 
 def _extremum(op: str, kind: type[ExtremumReduction], a: object, axis: Axis, keepdims: bool) -> array:
     value = require_array(op, a)
-    axes = reduced_axes(op, value, axis)
+    axes = reduced_axes(op, value, axis, keepdims)
     if not axes:
         return wrap(value._node)
     for number in axes:
         if value.shape[number] == 0:
             raise ValueError(f"[{op}] Axis {number} of shape {value.shape} is empty and has no {op}.")
-    return without_axes(extremum(kind(axes), value), axes, keepdims)
+    make: Callable[[tuple[int, ...]], Reduction] = kind
+    primitive = reduction(make, axes)
+    assert isinstance(primitive, ExtremumReduction)
+    return without_axes(extremum(primitive, value), axes, keepdims)
 
 
 def max(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: object = None) -> array:
@@ -256,7 +287,7 @@ def all(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: objec
     array([False, True], dtype=bool)
     """
     value = require_array("all", a)
-    axes = reduced_axes("all", value, axis)
+    axes = reduced_axes("all", value, axis, keepdims)
     value = cast(value, bool_)
     return without_axes(apply_reduction(All(axes), value, None), axes, keepdims) if axes else value
 
@@ -268,7 +299,7 @@ def any(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: objec
     array([True, False], dtype=bool)
     """
     value = require_array("any", a)
-    axes = reduced_axes("any", value, axis)
+    axes = reduced_axes("any", value, axis, keepdims)
     value = cast(value, bool_)
     return without_axes(apply_reduction(AnyNonzero(axes), value, None), axes, keepdims) if axes else value
 
@@ -282,7 +313,7 @@ def count_nonzero(
     array(2, dtype=int32)
     """
     value = require_array("count_nonzero", a)
-    axes = reduced_axes("count_nonzero", value, axis)
+    axes = reduced_axes("count_nonzero", value, axis, keepdims)
     return without_axes(sum_axes(cast(not_equal(value, 0), int32), axes), axes, keepdims)
 
 
@@ -315,10 +346,12 @@ class ArgMin(ArgReduction):
     __slots__ = ()
 
 
-def _arg_reduction(op: str, a: object, axis: int | None, keepdims: bool) -> array:
+def arg_reduction(op: str, a: object, axis: int | None, keepdims: bool) -> array:
+    """The places of extreme elements; `op`, "argmax" or "argmin", may have something in front."""
     value = require_array(op, a)
-    if axis is not None and not hasattr(axis, "__index__"):
-        raise TypeError(f"[{op}] incompatible function arguments: axis must be an int or None, not {axis!r}.")
+    if axis is not None:
+        axis = integer(op, axis, "axis")
+    flag(op, keepdims, "keepdims")
     if size_of(value.shape) == 0:
         raise ValueError(f"[{op}] Shape {value.shape} has no elements.")
     shape = value.shape
@@ -328,7 +361,7 @@ def _arg_reduction(op: str, a: object, axis: int | None, keepdims: bool) -> arra
         value, axes = reshaped(value, (size_of(shape),)), (0,)
     else:
         axes = reduced_axes(op, value, axis)
-    greatest = op == "argmax"
+    greatest = op.endswith("argmax")
     if value.dtype is complex64:
         best = extremum(Max(axes) if greatest else Min(axes), value)
         value, greatest = equal(value, broadcast(best, value.shape)), True
@@ -346,7 +379,7 @@ def argmax(a: array, /, axis: int | None = None, keepdims: bool = False, *, stre
     >>> mx.argmax(mx.array([1, 7, 7]))
     array(1, dtype=uint32)
     """
-    return _arg_reduction("argmax", a, axis, keepdims)
+    return arg_reduction("argmax", a, axis, keepdims)
 
 
 def argmin(a: array, /, axis: int | None = None, keepdims: bool = False, *, stream: object = None) -> array:
@@ -357,4 +390,4 @@ def argmin(a: array, /, axis: int | None = None, keepdims: bool = False, *, stre
     >>> mx.argmin(mx.array([4, 2, 2]))
     array(1, dtype=uint32)
     """
-    return _arg_reduction("argmin", a, axis, keepdims)
+    return arg_reduction("argmin", a, axis, keepdims)

@@ -9,6 +9,7 @@ from tarry.base.dtypes import bfloat16, complex64, float16, float32
 from tarry.graph.array import array, wrap
 from tarry.loops.builder import Builder
 from tarry.loops.ir import Instr
+from tarry.ops.arguments import integer, operand
 from tarry.ops.arithmetic import add, divide, floor_divide, multiply, remainder, subtract
 from tarry.ops.comparison import equal, greater, logical_and, logical_or
 from tarry.ops.elementwise import ArrayLike, Elementwise, Partial, cast, constant, elementwise, unary_operand
@@ -83,7 +84,7 @@ def trunc(a: ArrayLike, /, *, stream: object = None) -> array:
     >>> mx.trunc(mx.array([1.5, -1.5]))
     array([1, -1], dtype=float32)
     """
-    return _rounded("trunc", _TRUNC, a)
+    return _rounded("trunc", _TRUNC, operand("trunc", a, "a"))
 
 
 def round(a: ArrayLike, /, decimals: int = 0, stream: object = None) -> array:
@@ -96,7 +97,7 @@ def round(a: ArrayLike, /, decimals: int = 0, stream: object = None) -> array:
     >>> mx.round(mx.array([15, 25, -15]), -1)
     array([20, 20, -20], dtype=int32)
     """
-    operand = unary_operand("round", a)
+    operand, decimals = unary_operand("round", a), integer("round", decimals, "decimals")
     dtype = operand.dtype
     if dtype.kind not in "fc":
         return _round_integers(operand, decimals)

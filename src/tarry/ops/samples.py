@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, overload
 
 from tarry.base.dtypes import Dtype, complex64, float32, float64, int32
 from tarry.base.shapes import size_of
 from tarry.graph.array import array
 from tarry.graph.convert import python_value
 from tarry.graph.tracing import require_evaluation
+from tarry.ops.arguments import flag, integer, real_number, wrong_type
 from tarry.ops.arithmetic import add, divide, multiply, subtract
 from tarry.ops.comparison import equal, greater, greater_equal, less, less_equal, logical_and
 from tarry.ops.complex_numbers import conjugate, real
@@ -35,6 +35,45 @@ def _floating(value: array) -> array:
     return value if value.dtype.kind in "fc" else cast(value, float32)
 
 
+@overload
+def average(
+    a: array,
+    /,
+    axis: Axis = None,
+    weights: array | None = None,
+    returned: Literal[False] = False,
+    keepdims: bool = False,
+    *,
+    stream: object = None,
+) -> array: ...
+
+
+@overload
+def average(
+    a: array,
+    /,
+    axis: Axis = None,
+    weights: array | None = None,
+    *,
+    returned: bool,
+    keepdims: bool = False,
+    stream: object = None,
+) -> Any: ...
+
+
+@overload
+def average(
+    a: array,
+    /,
+    axis: Axis,
+    weights: array | None,
+    returned: bool,
+    keepdims: bool = False,
+    *,
+    stream: object = None,
+) -> Any: ...
+
+
 def average(
     a: array,
     /,
@@ -44,7 +83,7 @@ def average(
     keepdims: bool = False,
     *,
     stream: object = None,
-) -> Any:
+) -> array | tuple[array, array]:
     """The weighted mean over the axes; with `returned` a pair of it and the sum of the weights.
 
     Weights have the shape of `a`, or are a vector along the one axis. ValueError for other shapes.
@@ -53,7 +92,8 @@ def average(
     array(1.75, dtype=float32)
     """
     value = require_array("average", a)
-    axes = reduced_axes("average", value, axis)
+    axes = reduced_axes("average", value, axis, keepdims)
+    flag("average", returned, "returned")
     if weights is None:
         result = mean(value, axis, keepdims)
         count = size_of([value.shape[number] for number in axes])
@@ -78,6 +118,7 @@ def average(
 def _variables(op: str, x: object, rowvar: bool) -> array:
     """Observations as a matrix with a row for each variable."""
     value = _floating(require_array(op, x))
+    flag(op, rowvar, "rowvar")
     if value.ndim > 2:
         raise ValueError(f"[{op}] Expected at most 2 dimensions, but the shape is {value.shape}.")
     if value.ndim < 2:
@@ -104,7 +145,10 @@ def _covariance(
 ) -> array:
     rows = _variables(op, m, rowvar)
     if y is not None:
-        rows = concatenate([rows, _variables(op, y, rowvar)], 0)
+        more = _variables(op, y, rowvar)
+        if more.shape[1] != rows.shape[1]:
+            raise ValueError(f"[{op}] {rows.shape[1]} observations of m do not go with {more.shape[1]} of y.")
+        rows = concatenate([rows, more], 0)
     count = rows.shape[1]
     dtype = float32 if rows.dtype is complex64 else rows.dtype
     frequencies = _weights(op, "fweights", fweights, count, dtype)
@@ -147,7 +191,8 @@ def cov(
     array([[1, -1],
            [-1, 1]], dtype=float32)
     """
-    free = (0 if bias else 1) if ddof is None else operator.index(ddof)
+    flag("cov", bias, "bias")
+    free = (0 if bias else 1) if ddof is None else integer("cov", ddof, "ddof")
     result = _covariance("cov", m, y, rowvar, free, fweights, aweights)
     return reshaped(result, ()) if result.shape == (1, 1) else result
 
@@ -216,7 +261,10 @@ def bincount(
             raise ValueError(f"[bincount] Weights of shape {updates.shape} do not fit values {value.shape}.")
     if value.dtype.kind == "b":
         value = cast(value, int32)
-    count = operator.index(minlength if length is None else length)
+    if length is None:
+        count = integer("bincount", minlength, "minlength")
+    else:
+        count = integer("bincount", length, "length")
     if count < 0:
         raise ValueError(f"[bincount] The number of results must not be negative, but it is {count}.")
     if length is None and value.shape[0]:
@@ -262,11 +310,13 @@ def _edges(op: str, value: array, bins: Any, limits: Any) -> tuple[array, Dtype]
         if bins.ndim != 1 or bins.shape[0] < 2:
             raise ValueError(f"[{op}] Expected a vector of at least two edges, not the shape {bins.shape}.")
         return cast(bins, working), result
-    count = operator.index(bins)
+    count = integer(op, bins, "bins")
     if count < 1:
         raise ValueError(f"[{op}] Expected at least one bin, not {count}.")
     if limits is not None:
-        low, high = [float(limit) for limit in limits]
+        if not isinstance(limits, (list, tuple)) or len(limits) != 2:
+            raise wrong_type(op, "range", "a pair of numbers", limits)
+        low, high = [real_number(op, limit, "range") for limit in limits]
         if not low <= high:
             raise ValueError(f"[{op}] The range must not be empty, but it is ({low}, {high}).")
         first, last = constant(low, working), constant(high, working)
@@ -308,6 +358,7 @@ def histogram(
     array([1, 2, 0, 1], dtype=int32)
     """
     value = as_array("histogram", a)
+    flag("histogram", density, "density")
     if value.dtype.kind == "c":
         raise ValueError("[histogram] Not supported for complex64: expected a real type.")
     edges, dtype = _edges("histogram", value, bins, range)

@@ -16,6 +16,7 @@ from tarry.graph.primitive import Primitive, Scalar
 from tarry.loops.builder import Builder
 from tarry.loops.combiners import highest, lowest
 from tarry.loops.ir import Instr
+from tarry.ops.arguments import dtype_of, flag, integer
 from tarry.ops.arithmetic import add, multiply, subtract
 from tarry.ops.build import build
 from tarry.ops.comparison import equal, isnan, logical_or
@@ -28,7 +29,7 @@ from tarry.ops.selection import stop_gradient, where
 from tarry.ops.slices import narrowed
 from tarry.ops.structure import batch_to_front
 from tarry.ops.taking import pulled_along_axis, take_along_axis
-from tarry.ops.views import flatten, flip, integer
+from tarry.ops.views import flatten, flip
 
 _OPERATIONS = {"sum": "add", "prod": "mul", "max": "max", "min": "min"}
 
@@ -176,8 +177,14 @@ def _winners(value: array, running: array, axis: int) -> array:
 # The functions
 
 
-def _cumulative(op: str, kind: str, a: object, axis: Any, reverse: bool, inclusive: bool) -> array:
+def _cumulative(
+    op: str, kind: str, a: object, axis: Any, reverse: bool, inclusive: bool, initial: bool = False
+) -> array:
     value = require_array(op, a)
+    flag(op, reverse, "reverse")
+    flag(op, inclusive, "inclusive")
+    if flag(op, initial, "include_initial") and not inclusive:
+        raise ValueError(f"[{op}] include_initial continues inclusive results: without them, leave it out.")
     if axis is None:
         value, place = flatten(value), 0
     else:
@@ -186,7 +193,9 @@ def _cumulative(op: str, kind: str, a: object, axis: Any, reverse: bool, inclusi
     if dtype is complex64 and kind in ("sum", "max", "min", "logsumexp"):
         if kind != "sum":
             raise ValueError(f"[{op}] Complex numbers are not supported.")
-        parts = [_cumulative(op, kind, part(value), place, reverse, inclusive) for part in (real, imag)]
+        parts = [
+            _cumulative(op, kind, part(value), place, reverse, inclusive, initial) for part in (real, imag)
+        ]
         return combine_parts(*parts)
     work = cast(value, float32) if dtype is float16 or dtype is bfloat16 else value
     if reverse:
@@ -194,6 +203,10 @@ def _cumulative(op: str, kind: str, a: object, axis: Any, reverse: bool, inclusi
     result = _scan(kind, place, work)
     if not inclusive:
         result = _previous(result, place, Scan(kind, place).identity(work.dtype))
+    if initial:
+        shape = (*result.shape[:place], 1, *result.shape[place + 1 :])
+        first = constant(Scan(kind, place).identity(work.dtype), work.dtype, shape)
+        result = concatenate([first, result], place)
     return cast(flip(result, place) if reverse else result, dtype)
 
 
@@ -205,19 +218,23 @@ def cumsum(
     reverse: bool = False,
     inclusive: bool = True,
     dtype: Dtype | None = None,
+    include_initial: bool = False,
     stream: object = None,
 ) -> array:
     """Running sums along the axis; `dtype` is what is summed in (booleans in int32, others as they are).
+
+    With `include_initial` they begin with the sum of nothing, 0, and are one more. ValueError for that
+    without `inclusive`.
 
     >>> mx.cumsum(mx.array([1, 2, 3]))
     array([1, 3, 6], dtype=int32)
     """
     value = require_array("cumsum", a)
     if dtype is not None:
-        value = cast(value, dtype)
-    elif value.dtype is bool_:
+        value = cast(value, dtype_of("cumsum", dtype))
+    if value.dtype is bool_:
         value = cast(value, int32)
-    return _cumulative("cumsum", "sum", value, axis, reverse, inclusive)
+    return _cumulative("cumsum", "sum", value, axis, reverse, inclusive, include_initial)
 
 
 def cumprod(
@@ -228,17 +245,20 @@ def cumprod(
     reverse: bool = False,
     inclusive: bool = True,
     dtype: Dtype | None = None,
+    include_initial: bool = False,
     stream: object = None,
 ) -> array:
     """Running products along the axis; gradients are right where elements are 0.
+
+    With `include_initial` they begin with the product of nothing, 1, and are one more. ValueError for that
+    without `inclusive`.
 
     >>> mx.cumprod(mx.array([1, 2, 3]))
     array([1, 2, 6], dtype=int32)
     """
     value = require_array("cumprod", a)
-    return _cumulative(
-        "cumprod", "prod", value if dtype is None else cast(value, dtype), axis, reverse, inclusive
-    )
+    value = value if dtype is None else cast(value, dtype_of("cumprod", dtype))
+    return _cumulative("cumprod", "prod", value, axis, reverse, inclusive, include_initial)
 
 
 def cummax(

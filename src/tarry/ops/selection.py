@@ -11,6 +11,7 @@ from tarry.graph.array import array, wrap
 from tarry.graph.primitive import Scalar
 from tarry.loops.builder import Builder
 from tarry.loops.ir import Instr
+from tarry.ops.arguments import real_number
 from tarry.ops.comparison import (
     INFINITY,
     emit_ordered,
@@ -150,12 +151,36 @@ def minimum(a: ArrayLike, b: ArrayLike, /, *, stream: object = None) -> array:
     return binary(_MINIMUM, "minimum", a, b)
 
 
+class Absent:
+    """Stands for a bound that was not given at all."""
+
+
+_ABSENT = Absent()
+
+
+def _bound(name: str, first: ArrayLike | Absent | None, second: ArrayLike | None) -> ArrayLike | None:
+    """A bound by either of its names. TypeError for both."""
+    if isinstance(first, Absent):
+        return second
+    if second is not None:
+        raise TypeError(f"[clip] incompatible function arguments: a_{name} and {name} are both given.")
+    return first
+
+
 def clip(
-    a: array, /, a_min: ArrayLike | None, a_max: ArrayLike | None, *, stream: object = None
+    a: array,
+    /,
+    a_min: ArrayLike | Absent | None = _ABSENT,
+    a_max: ArrayLike | Absent | None = _ABSENT,
+    *,
+    min: ArrayLike | None = None,
+    max: ArrayLike | None = None,
+    stream: object = None,
 ) -> array:
     """minimum(maximum(a, a_min), a_max); a bound of None does not apply. The gradient is zero on the bounds.
 
-    Bounds broadcast and promote with `a`. ValueError when both are None.
+    Bounds broadcast and promote with `a`; `min` and `max` are their other names. ValueError when a_min and
+    a_max are both given as None.
 
     >>> mx.clip(mx.array([-1, 0, 7]), 0, 5)
     array([0, 0, 5], dtype=int32)
@@ -163,11 +188,12 @@ def clip(
     result = require_array("clip", a)
     if a_min is None and a_max is None:
         raise ValueError("[clip] At most one of a_min and a_max may be None, but both are.")
-    if a_min is not None:
-        result = elementwise(_MAXIMUM, binary_operands("clip", result, a_min))
-    if a_max is not None:
-        result = elementwise(_MINIMUM, binary_operands("clip", result, a_max))
-    return result
+    low, high = _bound("min", a_min, min), _bound("max", a_max, max)
+    if low is not None:
+        result = elementwise(_MAXIMUM, binary_operands("clip", result, low))
+    if high is not None:
+        result = elementwise(_MINIMUM, binary_operands("clip", result, high))
+    return wrap(result._node) if result is a else result
 
 
 class StopGradient(Elementwise):
@@ -221,8 +247,12 @@ def nan_to_num(
     if value.dtype.kind != "f":
         return wrap(value._node)
     largest = LARGEST[value.dtype]
-    above = largest if posinf is None else float(posinf.real)
-    below = -largest if neginf is None else float(neginf.real)
-    result = where(isnan(value), float(nan.real), value)
+    above = largest if posinf is None else _replacement("posinf", posinf)
+    below = -largest if neginf is None else _replacement("neginf", neginf)
+    result = where(isnan(value), _replacement("nan", nan), value)
     result = where(equal(value, INFINITY), above, result)
     return where(equal(value, -INFINITY), below, result)
+
+
+def _replacement(role: str, given: object) -> float:
+    return real_number("nan_to_num", given, role)

@@ -14,6 +14,7 @@ import numpy as np
 from tarry.base.dtypes import complex64, float32, int32, uint32
 from tarry.base.shapes import normalize_axis, size_of
 from tarry.graph.array import array
+from tarry.ops.arguments import integer, word, wrong_type
 from tarry.ops.arithmetic import add, floor_divide, multiply, subtract
 from tarry.ops.calls import Call, NumPyArray, ResultType, call
 from tarry.ops.comparison import isnan, less, less_equal, logical_and, logical_not, logical_or
@@ -25,7 +26,7 @@ from tarry.ops.selection import minimum, stop_gradient, where
 from tarry.ops.slices import narrowed
 from tarry.ops.structure import move_axis, permute, reshaped
 from tarry.ops.taking import pulled_along_axis, take, take_along_axis
-from tarry.ops.views import flatten, integer
+from tarry.ops.views import flatten, flip
 
 
 class Sort(Call):
@@ -102,24 +103,49 @@ def _back(rows: array, place: int) -> array:
     return move_axis(rows, rows.ndim - 1, place)
 
 
-def sort(a: array, /, axis: int | None = -1, *, stream: object = None) -> array:
-    """A copy in ascending order along the axis. IndexError for an axis out of range.
+def sort(
+    a: array,
+    /,
+    axis: int | None = -1,
+    *,
+    descending: bool = False,
+    stable: bool = True,
+    stream: object = None,
+) -> array:
+    """A copy in ascending or descending order along the axis, equal elements in the order they had.
+
+    IndexError for an axis out of range.
 
     >>> mx.sort(mx.array([3, 1, 2]))
     array([1, 2, 3], dtype=int32)
     """
     rows, place = _rows("sort", a, axis)
-    return _back(call(Sort(), contiguous(rows))[0], place)
+    # Backwards before and after the sort, equal elements have their order again.
+    rows = flip(rows, -1) if descending else rows
+    ordered = call(Sort(), contiguous(rows))[0]
+    return _back(flip(ordered, -1) if descending else ordered, place)
 
 
-def argsort(a: array, /, axis: int | None = -1, *, stream: object = None) -> array:
-    """The places (uint32) of the elements in ascending order along the axis; the sort is stable.
+def argsort(
+    a: array,
+    /,
+    axis: int | None = -1,
+    *,
+    descending: bool = False,
+    stable: bool = True,
+    stream: object = None,
+) -> array:
+    """The places (uint32) of the elements in ascending or descending order along the axis; always stable.
 
     >>> mx.argsort(mx.array([3, 1, 2]))
     array([1, 2, 0], dtype=uint32)
     """
     rows, place = _rows("argsort", a, axis)
-    return _back(_places(rows), place)
+    if not descending:
+        return _back(_places(rows), place)
+    # Places in the row read backwards count from its end.
+    last = constant(rows.shape[-1] - 1 if rows.shape[-1] else 0, uint32, rows.shape)
+    return _back(subtract(last, flip(_places(flip(rows, -1)), -1)), place)
 
 
 def _check_place(op: str, what: str, number: int, least: int, most: int, axis: Any, shape: Any) -> None:
@@ -175,7 +201,7 @@ def topk(a: array, /, k: int, axis: int | None = -1, *, stream: object = None) -
 # Medians and quantiles
 
 
-def _sorted_together(op: str, a: object, axis: Axis) -> tuple[array, tuple[int, ...], array]:
+def _sorted_together(op: str, a: object, axis: Axis, keepdims: bool) -> tuple[array, tuple[int, ...], array]:
     """Floating-point rows, sorted: the axes to reduce joined and last; those axes; and the operand.
 
     ValueError for rows without elements.
@@ -183,7 +209,7 @@ def _sorted_together(op: str, a: object, axis: Axis) -> tuple[array, tuple[int, 
     value = require_array(op, a)
     if value.dtype.kind not in "fc":
         value = cast(value, float32)
-    axes = reduced_axes(op, value, axis)
+    axes = reduced_axes(op, value, axis, keepdims)
     kept = [number for number in range(value.ndim) if number not in axes]
     length = size_of([value.shape[number] for number in axes])
     if length == 0 or value.size == 0:
@@ -213,7 +239,7 @@ def median(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: ob
     >>> mx.median(mx.array([[4, 1], [3, 2]]))
     array(2.5, dtype=float32)
     """
-    ordered, axes, value = _sorted_together("median", a, axis)
+    ordered, axes, value = _sorted_together("median", a, axis, keepdims)
     length = ordered.shape[-1]
     low = narrowed(ordered, ordered.ndim - 1, (length - 1) // 2, 1)
     high = narrowed(ordered, ordered.ndim - 1, length // 2, 1)
@@ -245,12 +271,12 @@ def quantile(
     >>> mx.quantile(mx.array([1.0, 2.0, 3.0, 4.0]), [0.25, 0.5])
     array([1.75, 2.5], dtype=float32)
     """
-    if method not in _METHODS:
+    if word("quantile", method, "method") not in _METHODS:
         raise ValueError(f"[quantile] The method must be one of {', '.join(_METHODS)}, not {method!r}.")
-    shares = np.array(q.tolist() if isinstance(q, array) else q, np.float64)
+    shares = _shares("quantile", q)
     if shares.ndim > 1 or not ((shares >= 0) & (shares <= 1)).all():
         raise ValueError(f"[quantile] Shares must be numbers from 0 to 1, but they are {q!r}.")
-    ordered, axes, value = _sorted_together("quantile", a, axis)
+    ordered, axes, value = _sorted_together("quantile", a, axis, keepdims)
     if value.dtype is complex64:
         raise ValueError("[quantile] Complex numbers have no quantiles.")
     found = [_quantile(ordered, float(share), method) for share in shares.reshape(-1)]
@@ -258,6 +284,13 @@ def quantile(
     if shares.ndim == 0:
         return restored[0]
     return stack(restored)
+
+
+def _shares(op: str, q: Any) -> np.ndarray[Any, Any]:
+    try:
+        return np.array(q.tolist() if isinstance(q, array) else q, np.float64)
+    except (TypeError, ValueError):
+        raise wrong_type(op, "q", "a number or a sequence of them", q) from None
 
 
 def _quantile(ordered: array, share: float, method: str) -> array:
@@ -294,7 +327,7 @@ def percentile(
     >>> mx.percentile(mx.array([1.0, 2.0, 3.0]), 50)
     array(2, dtype=float32)
     """
-    shares = np.array(q.tolist() if isinstance(q, array) else q, np.float64) / 100
+    shares = _shares("percentile", q) / 100
     if not ((shares >= 0) & (shares <= 1)).all():
         raise ValueError(f"[percentile] Percentages must be from 0 to 100, but they are {q!r}.")
     return quantile(a, shares.tolist(), axis, keepdims, method)
@@ -304,10 +337,17 @@ def percentile(
 
 
 def searchsorted(
-    sorted_sequence: array, values: array, /, side: str = "left", *, stream: object = None
+    sorted_sequence: array,
+    values: array,
+    /,
+    side: str = "left",
+    *,
+    sorter: array | None = None,
+    stream: object = None,
 ) -> array:
     """Where (uint32) to insert each of `values` into an ascending 1-d array so that it stays ascending.
 
+    With `sorter`, its elements in the order of these places are ascending, as those of `argsort` make them.
     `side` is "left", in front of equal elements, or "right", behind them. ValueError for another side or a
     sequence that is not 1-d.
 
@@ -320,8 +360,10 @@ def searchsorted(
         raise ValueError(
             f"[searchsorted] The sorted sequence must be 1-d, but it has {sequence.ndim} dimensions."
         )
-    if side not in ("left", "right"):
+    if word("searchsorted", side, "side") not in ("left", "right"):
         raise ValueError(f"[searchsorted] The side must be 'left' or 'right', not {side!r}.")
+    if sorter is not None:
+        sequence = take(sequence, require_array("searchsorted", sorter))
     length = sequence.shape[0]
     low = constant(0, int32, wanted.shape)
     high = constant(length, int32, wanted.shape)

@@ -7,6 +7,7 @@ from typing import Any
 from tarry.base.dtypes import complex64, float32, int32
 from tarry.base.shapes import Shape
 from tarry.graph.array import array
+from tarry.ops.arguments import flag, integer, word
 from tarry.ops.arithmetic import add, divide, multiply
 from tarry.ops.comparison import greater
 from tarry.ops.complex_numbers import real
@@ -18,7 +19,6 @@ from tarry.ops.joining import pad
 from tarry.ops.selection import where
 from tarry.ops.slices import narrowed, padded
 from tarry.ops.structure import broadcast, move_axis, reshaped
-from tarry.ops.views import integer
 
 # Where the windows' squares add up to less, the signal is lost and is given as zero.
 LEAST_WEIGHT = 1e-10
@@ -93,12 +93,15 @@ def stft(
     value = require_array("stft", x)
     if value.ndim == 0:
         raise ValueError("[stft] The signal needs at least one dimension.")
+    flag("stft", center, "center")
     frames = _Frames("stft", n_fft, hop_length, win_length, window)
     scaling = checked_norm("stft", norm)
     complex_signal = value.dtype is complex64
     value = value if complex_signal else cast(value, float32)
     if center:
         margin = frames.length // 2
+        if word("stft", pad_mode, "pad_mode") not in ("constant", "edge", "reflect", "symmetric"):
+            raise ValueError(f"[stft] There is no pad_mode {pad_mode!r}.")
         value = pad(value, [(0, 0)] * (value.ndim - 1) + [(margin, margin)], pad_mode)
     samples = value.shape[-1]
     if samples < frames.length:
@@ -111,7 +114,7 @@ def stft(
     rank = len(batch)
     cut = gathered(value, [frames.places(count)], (*range(rank), -1), (rank, rank + 1), shape)
     weighted = multiply(cut, frames.spread(shape))
-    half = not complex_signal if onesided is None else bool(onesided)
+    half = not complex_signal if onesided is None else flag("stft", onesided, "onesided")
     if half and not complex_signal:
         spectrum = rfft(weighted, norm=scaling)
     else:
@@ -149,7 +152,8 @@ def istft(
     value = require_array("istft", stft_matrix)
     if value.ndim < 2:
         raise ValueError("[istft] The array needs two dimensions at least: frequencies and windows.")
-    half = True if onesided is None else bool(onesided)
+    half = True if onesided is None else flag("istft", onesided, "onesided")
+    flag("istft", center, "center")
     if n_fft is None:
         n_fft = 2 * (value.shape[-2] - 1) if half else value.shape[-2]
     frames = _Frames("istft", n_fft, hop_length, win_length, window)

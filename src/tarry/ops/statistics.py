@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from tarry.base.dtypes import Dtype, bfloat16, complex64, float16, float32
 from tarry.base.shapes import size_of
 from tarry.graph.array import array
+from tarry.ops.arguments import flag, real_number
 from tarry.ops.arithmetic import add, multiply, reciprocal, subtract
 from tarry.ops.build import build
 from tarry.ops.comparison import isfinite
@@ -32,7 +33,7 @@ def _working_operand(op: str, a: object) -> tuple[array, Dtype]:
     return cast(value, float32), float32
 
 
-def _inverse(count: int) -> float:
+def _inverse(count: float) -> float:
     return 1 / count if count > 0 else float("inf")
 
 
@@ -49,41 +50,74 @@ def mean(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: obje
     array([2, 3], dtype=float32)
     """
     value, dtype = _working_operand("mean", a)
-    axes = reduced_axes("mean", value, axis)
+    axes = reduced_axes("mean", value, axis, keepdims)
     return without_axes(cast(_mean_kept(value, axes), dtype), axes, keepdims)
 
 
-def _variance(op: str, a: object, axis: Axis, ddof: int) -> tuple[array, Dtype, tuple[int, ...]]:
+def _variance(
+    op: str, a: object, axis: Axis, keepdims: bool, ddof: float, correction: float | None
+) -> tuple[array, Dtype, tuple[int, ...]]:
+    if correction is not None:
+        if real_number(op, ddof, "ddof") != 0:
+            raise ValueError(f"[{op}] ddof and correction are two names of one number: give one of them.")
+        ddof = correction
     value, dtype = _working_operand(op, a)
-    axes = reduced_axes(op, value, axis)
+    axes = reduced_axes(op, value, axis, keepdims)
+    free = reduced_size(value, axes) - real_number(op, ddof, "ddof")
     deviation = subtract(value, broadcast(_mean_kept(value, axes), value.shape))
     total = sum_axes(squared_magnitude(deviation), axes)
-    variance = multiply(total, _inverse(reduced_size(value, axes) - ddof))
+    variance = multiply(total, _inverse(free))
     return variance, float32 if dtype is complex64 else dtype, axes
 
 
 def var(
-    a: array, /, axis: Axis = None, keepdims: bool = False, ddof: int = 0, *, stream: object = None
+    a: array,
+    /,
+    axis: Axis = None,
+    keepdims: bool = False,
+    ddof: int = 0,
+    *,
+    correction: float | None = None,
+    stream: object = None,
 ) -> array:
     """The variance over the axes: sum |a - mean|^2 / (n - ddof), in two passes. Integers become float32.
+
+    `correction` is another name of `ddof`, and may be a fraction.
 
     >>> mx.var(mx.array([1.0, 2.0, 3.0]), ddof=1)
     array(1, dtype=float32)
     """
-    variance, dtype, axes = _variance("var", a, axis, ddof)
+    variance, dtype, axes = _variance("var", a, axis, keepdims, ddof, correction)
     return without_axes(cast(variance, dtype), axes, keepdims)
 
 
 def std(
-    a: array, /, axis: Axis = None, keepdims: bool = False, ddof: int = 0, *, stream: object = None
+    a: array,
+    /,
+    axis: Axis = None,
+    keepdims: bool = False,
+    ddof: int = 0,
+    *,
+    correction: float | None = None,
+    stream: object = None,
 ) -> array:
     """The standard deviation over the axes, the root of `var`. Integers become float32.
 
     >>> mx.std(mx.array([1.0, 3.0]))
     array(1, dtype=float32)
     """
-    variance, dtype, axes = _variance("std", a, axis, ddof)
+    variance, dtype, axes = _variance("std", a, axis, keepdims, ddof, correction)
     return without_axes(cast(sqrt(variance), dtype), axes, keepdims)
+
+
+def _axes_of(op: str, value: array, axis: Axis, keepdims: bool = False) -> tuple[int, ...]:
+    """`reduced_axes`, but any axis of an array without dimensions is a ValueError, as in MLX."""
+    try:
+        return reduced_axes(op, value, axis, keepdims)
+    except IndexError:
+        if value.ndim > 0:
+            raise
+        raise ValueError(f"[{op}] Received axes {axis} for an array with 0 dimensions.") from None
 
 
 def logsumexp(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: object = None) -> array:
@@ -95,7 +129,7 @@ def logsumexp(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream:
     array(1000.69, dtype=float32)
     """
     value, dtype = _working_operand("logsumexp", a)
-    axes = reduced_axes("logsumexp", value, axis)
+    axes = _axes_of("logsumexp", value, axis, keepdims)
     if size_of(value.shape) == 0:
         raise ValueError(f"[logsumexp] Shape {value.shape} has no elements.")
     if not axes:
@@ -158,7 +192,8 @@ def softmax(a: array, /, axis: Axis = None, *, precise: bool = False, stream: ob
     array([0.5, 0.5], dtype=float32)
     """
     value, dtype = _working_operand("softmax", a)
-    axes = reduced_axes("softmax", value, axis)
+    axes = _axes_of("softmax", value, axis)
+    flag("softmax", precise, "precise")
     if not axes:
         return constant(1, dtype, value.shape)
     if size_of(value.shape) == 0:

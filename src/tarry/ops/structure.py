@@ -121,10 +121,21 @@ def reduction(kind: Callable[[tuple[int, ...]], Reduction], axes: tuple[int, ...
 
 def apply_reduction(primitive: Reduction, value: array, dtype: Dtype | None) -> array:
     """The reduction of `value` with its axes kept."""
-    shape = list(value.shape)
-    for axis in primitive.axes:
-        shape[axis] = 1
-    return build_on(primitive, (value._node,), tuple(shape), value.dtype if dtype is None else dtype)
+    node = value._node
+    shape = reduced_shape(node.shape, primitive.axes)
+    return build_on(primitive, (node,), shape, node.dtype if dtype is None else dtype)
+
+
+@functools.lru_cache(4096)
+def reduced_shape(shape: Shape, axes: tuple[int, ...]) -> Shape:
+    """The shape with extent 1 along the axes."""
+    return tuple([1 if axis in axes else extent for axis, extent in enumerate(shape)])
+
+
+@functools.lru_cache(4096)
+def remaining_shape(shape: Shape, axes: tuple[int, ...]) -> Shape:
+    """The shape without the axes."""
+    return tuple([extent for axis, extent in enumerate(shape) if axis not in axes])
 
 
 class Sum(Reduction):

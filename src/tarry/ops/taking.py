@@ -6,6 +6,7 @@ evaluation.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,13 +14,14 @@ from tarry.base.dtypes import int32
 from tarry.base.errors import type_name
 from tarry.base.shapes import Shape, broadcast_shapes, normalize_axes, normalize_axis
 from tarry.graph.array import array, wrap
+from tarry.ops.arguments import INTEGER, integer, integers, is_integer, operand
 from tarry.ops.arithmetic import add
-from tarry.ops.elementwise import ArrayLike, as_array, cast, require_array
+from tarry.ops.elementwise import ArrayLike, cast, require_array
 from tarry.ops.generators import iota
 from tarry.ops.indexed import gathered, scattered
 from tarry.ops.slices import narrowed, slice_updated, sliced
 from tarry.ops.structure import broadcast, reshaped
-from tarry.ops.views import flatten, fresh, integer, integers
+from tarry.ops.views import flatten, fresh
 
 
 def _integer_indices(op: str, indices: Any) -> array:
@@ -50,10 +52,11 @@ def take(
         source, place = a, normalize_axis("take", integer("take", axis, "axis"), a.ndim)
     shape = source.shape
     before, after = shape[:place], shape[place + 1 :]
-    if isinstance(indices, int) and not isinstance(indices, bool):
-        position = indices + shape[place] if indices < 0 else indices
+    if is_integer(indices) and not isinstance(indices, array):
+        number = operator.index(indices)
+        position = number + shape[place] if number < 0 else number
         if not 0 <= position < shape[place]:
-            raise IndexError(f"[take] Index {indices} is out of bounds for an axis of size {shape[place]}.")
+            raise IndexError(f"[take] Index {number} is out of bounds for an axis of size {shape[place]}.")
         return fresh(reshaped(narrowed(source, place, position, 1), before + after), a)
     index = _integer_indices("take", indices)
     if shape[place] == 0 and index.size > 0:
@@ -132,7 +135,7 @@ def put_along_axis(
     """
     a = require_array("put_along_axis", a)
     base, index, place = _along_axis("put_along_axis", a, indices, axis)
-    updates = cast(as_array("put_along_axis", values), a.dtype)
+    updates = cast(operand("put_along_axis", values, "values"), a.dtype)
     if axis is None and updates.size == index.size:
         updates = reshaped(updates, index.shape)
     shape = broadcast_shapes("put_along_axis", index.shape, updates.shape)
@@ -153,7 +156,7 @@ def _moving_region(
 ) -> tuple[list[array], tuple[int, ...], tuple[int, ...]]:
     """Index arrays, source map and index axes of a region whose starts along `axes` are computed."""
     starts = _integer_indices(op, start_indices)
-    places = normalize_axes(op, integers(op, axes, "axes"), a.ndim)
+    places = normalize_axes(op, integers(op, axes, "axes", INTEGER), a.ndim)
     if starts.size != len(places) or starts.ndim > 1:
         raise ValueError(
             f"[{op}] Number of starting indices {starts.size} does not match number of axes {len(places)}."
@@ -221,13 +224,13 @@ def slice_update(
         array([0, 1, 2, 0], dtype=float32)
     """
     a = require_array("slice_update", a)
-    value = cast(as_array("slice_update", update), a.dtype)
+    value = cast(operand("slice_update", update, "update"), a.dtype)
     if value.ndim > a.ndim:
         raise ValueError(
             f"[slice_update] The update has {value.ndim} dimensions, more than the array's {a.ndim}."
         )
     given = (1,) * (a.ndim - value.ndim) + value.shape
-    places = normalize_axes("slice_update", integers("slice_update", axes, "axes"), a.ndim)
+    places = normalize_axes("slice_update", integers("slice_update", axes, "axes", INTEGER), a.ndim)
     extents = tuple(
         [
             of if size == 1 and axis not in places else size

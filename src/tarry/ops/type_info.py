@@ -12,9 +12,12 @@ from tarry.base.dtypes import (
     float32,
     is_subdtype,
     promote,
+    promote_weak,
 )
 from tarry.base.errors import type_name
 from tarry.graph.array import array
+from tarry.graph.primitive import Scalar
+from tarry.ops.elementwise import scalar_kind
 
 
 def _require_dtype(op: str, value: object) -> Dtype:
@@ -24,20 +27,22 @@ def _require_dtype(op: str, value: object) -> Dtype:
 
 
 class iinfo:
-    """The limits of an integer dtype. ValueError for others.
+    """The limits of an integer dtype, or of that of an array. ValueError for other dtypes.
 
     Example:
         >>> mx.iinfo(mx.int8)
         iinfo(min=-128, max=127, dtype=int8)
     """
 
-    __slots__ = ("dtype", "max", "min")
+    __slots__ = ("bits", "dtype", "max", "min")
 
-    def __init__(self, arg: Dtype, /) -> None:
-        self.dtype = _require_dtype("iinfo", arg)
-        if arg.kind not in "ui":
-            raise ValueError(f"[iinfo] Expected an integer dtype, but got {arg.name}.")
-        limits = np.iinfo(arg.name)
+    def __init__(self, arg: Dtype | array, /) -> None:
+        dtype = _require_dtype("iinfo", arg.dtype if isinstance(arg, array) else arg)
+        if dtype.kind not in "ui":
+            raise ValueError(f"[iinfo] Expected an integer dtype, but got {dtype.name}.")
+        self.dtype = dtype
+        self.bits = 8 * dtype.size
+        limits = np.iinfo(dtype.name)
         self.min = int(limits.min)
         self.max = int(limits.max)
 
@@ -48,6 +53,8 @@ class iinfo:
 class finfo:
     """The limits and the resolution of a floating dtype, or of the parts of complex64. ValueError for others.
 
+    An array stands for its dtype.
+
     Example:
         >>> mx.finfo(mx.float32).eps
         1.1920928955078125e-07
@@ -55,12 +62,13 @@ class finfo:
 
     __slots__ = ("bits", "dtype", "eps", "max", "min", "smallest_normal")
 
-    def __init__(self, arg: Dtype, /) -> None:
-        if _require_dtype("finfo", arg).kind not in "fc":
-            raise ValueError(f"[finfo] Expected a floating dtype, but got {arg.name}.")
-        self.dtype = float32 if arg is complex64 else arg
+    def __init__(self, arg: Dtype | array, /) -> None:
+        dtype = _require_dtype("finfo", arg.dtype if isinstance(arg, array) else arg)
+        if dtype.kind not in "fc":
+            raise ValueError(f"[finfo] Expected a floating dtype, but got {dtype.name}.")
+        self.dtype = float32 if dtype is complex64 else dtype
         self.bits = 8 * self.dtype.size
-        if arg is bfloat16:
+        if dtype is bfloat16:
             self.max = (2.0 - 2.0**-7) * 2.0**127
             self.eps, self.smallest_normal = 2.0**-7, 2.0**-126
         else:
@@ -88,8 +96,10 @@ def issubdtype(arg1: Dtype | DtypeCategory, arg2: Dtype | DtypeCategory) -> bool
     return is_subdtype(arg1, arg2)
 
 
-def result_type(*arrays_and_dtypes: array | Dtype) -> Dtype:
-    """The dtype that arrays and dtypes promote to. ValueError for anything else, and for nothing.
+def result_type(*arrays_and_dtypes: array | Dtype | Scalar) -> Dtype:
+    """The dtype that arrays and dtypes promote to, and Python scalars with them, which are weak.
+
+    ValueError for anything else, and unless there is an array or a dtype.
 
     Example:
         >>> mx.result_type(mx.uint8, mx.int8).size
@@ -98,12 +108,18 @@ def result_type(*arrays_and_dtypes: array | Dtype) -> Dtype:
     if not arrays_and_dtypes:
         raise ValueError("[result_type] At least one array or dtype is required.")
     found: Dtype | None = None
+    kinds = [kind for kind in map(scalar_kind, arrays_and_dtypes) if kind is not None]
+    known = any(isinstance(value, (array, Dtype)) for value in arrays_and_dtypes)
     for value in arrays_and_dtypes:
+        if known and scalar_kind(value) is not None:
+            continue
         if not isinstance(value, (array, Dtype)):
             raise ValueError(f"[result_type] Expected arrays and dtypes, but got {type_name(value)}.")
         dtype = value.dtype if isinstance(value, array) else value
         found = dtype if found is None else promote(found, dtype)
     assert found is not None
+    for kind in kinds:
+        found = promote_weak(found, kind)
     return found
 
 

@@ -9,9 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from tarry.base.errors import type_name
 from tarry.base.shapes import (
     Shape,
     normalize_axes,
@@ -20,6 +17,7 @@ from tarry.base.shapes import (
 )
 from tarry.base.shapes import broadcast_shapes as broadcast_all
 from tarry.graph.array import array, wrap
+from tarry.ops.arguments import arrays_of, integer, integers, one_or_more, operand
 from tarry.ops.elementwise import ArrayLike, as_array, require_array
 from tarry.ops.slices import reversed_along
 from tarry.ops.structure import broadcast, permute, reshaped
@@ -28,27 +26,6 @@ from tarry.ops.structure import broadcast, permute, reshaped
 def fresh(result: array, operand: array) -> array:
     """`result` as a handle of its own."""
     return wrap(result._node) if result is operand else result
-
-
-def integer(op: str, value: Any, role: str) -> int:
-    """A Python or NumPy integer. TypeError for anything else."""
-    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
-        return int(value)
-    raise TypeError(f"[{op}] Expected an integer for {role}, but got {value!r} of type {type_name(value)}.")
-
-
-def integers(op: str, values: Any, role: str) -> Shape:
-    """A sequence of integers. TypeError for anything else."""
-    if isinstance(values, (str, bytes, array)) or not isinstance(values, (Sequence, np.ndarray)):
-        raise TypeError(f"[{op}] Expected a sequence of integers for {role}, but got {values!r}.")
-    return tuple([integer(op, value, role) for value in values])
-
-
-def one_or_more(op: str, values: Any, role: str) -> Shape:
-    """An integer or a sequence of them, as a tuple."""
-    if isinstance(values, (int, np.integer)):
-        return (integer(op, values, role),)
-    return integers(op, values, role)
 
 
 def complete_shape(op: str, shape: Any, size: int) -> Shape:
@@ -67,8 +44,12 @@ def complete_shape(op: str, shape: Any, size: int) -> Shape:
     return tuple(extents)
 
 
-def reshape(a: array, /, shape: Sequence[int], *, stream: object = None) -> array:
+def reshape(
+    a: array, /, shape: Sequence[int], *, copy: bool | None = None, stream: object = None
+) -> array:
     """The elements of `a`, in row-major order, in another shape; one extent may be -1 to be inferred.
+
+    Results never share later changes with their operands, so `copy` makes no difference.
 
     Errors: ValueError when the sizes differ or the inferred extent is not determined; TypeError for a shape
     that is no sequence of integers.
@@ -173,18 +154,37 @@ def swapaxes(a: array, /, axis1: int, axis2: int, *, stream: object = None) -> a
     return fresh(permute(a, tuple(order)), a)
 
 
-def moveaxis(a: array, /, source: int, destination: int, *, stream: object = None) -> array:
-    """The array with axis `source` at the place `destination`, the others in order.
+def _places(axes: Any, role: str, rank: int) -> Shape:
+    """The axes to move or their places, counted from the front."""
+    if not isinstance(axes, (list, tuple)):
+        return (normalize_axis("moveaxis", integer("moveaxis", axes, role), rank),)
+    return normalize_axes("moveaxis", integers("moveaxis", axes, role), rank)
+
+
+def moveaxis(
+    a: array,
+    /,
+    source: int | Sequence[int],
+    destination: int | Sequence[int],
+    *,
+    stream: object = None,
+) -> array:
+    """The array with axis `source` at the place `destination`, the others in order; or several axes.
+
+    Errors: ValueError for an axis or a place given twice, or as many axes as places are not given.
 
     Example:
         >>> mx.moveaxis(mx.zeros((2, 3, 4)), 0, -1).shape
         (3, 4, 2)
     """
     a = require_array("moveaxis", a)
-    start = normalize_axis("moveaxis", integer("moveaxis", source, "source"), a.ndim)
-    end = normalize_axis("moveaxis", integer("moveaxis", destination, "destination"), a.ndim)
-    order = [axis for axis in range(a.ndim) if axis != start]
-    order.insert(end, start)
+    starts = _places(source, "source", a.ndim)
+    ends = _places(destination, "destination", a.ndim)
+    if len(starts) != len(ends):
+        raise ValueError(f"[moveaxis] {len(starts)} axes need as many places, but got {len(ends)}.")
+    order = [axis for axis in range(a.ndim) if axis not in starts]
+    for end, start in sorted(zip(ends, starts)):
+        order.insert(end, start)
     return fresh(permute(a, tuple(order)), a)
 
 
@@ -210,7 +210,7 @@ def squeeze(a: array, /, axis: int | Sequence[int] | None = None, *, stream: obj
     return fresh(reshaped(a, tuple([e for place, e in enumerate(a.shape) if place not in dropped])), a)
 
 
-def expand_dims(a: array, /, axis: int | Sequence[int], *, stream: object = None) -> array:
+def expand_dims(a: array, /, axis: int | Sequence[int] = 0, *, stream: object = None) -> array:
     """The array with new dimensions of extent 1 at the places `axis` of the result.
 
     Example:
@@ -260,7 +260,7 @@ def broadcast_arrays(*arrays: array, stream: object = None) -> list[array]:
         [(3, 2), (3, 2)]
     """
     given = arrays[0] if len(arrays) == 1 and isinstance(arrays[0], (list, tuple)) else arrays
-    operands = [require_array("broadcast_arrays", a) for a in given]
+    operands = arrays_of("broadcast_arrays", given)
     if not operands:
         return []
     shape = broadcast_all("broadcast_arrays", *[a.shape for a in operands])
@@ -300,15 +300,14 @@ def flip(a: array, /, axis: int | Sequence[int] | None = None, *, stream: object
 def _at_least(arrays: Sequence[array], op: str, rank: int) -> Any:
     given = arrays[0] if len(arrays) == 1 and isinstance(arrays[0], (list, tuple)) else arrays
     found = []
-    for a in given:
-        operand = require_array(op, a)
-        extents = operand.shape
+    for value in arrays_of(op, given):
+        extents = value.shape
         if len(extents) < rank:
             # One new dimension before a vector; a matrix gets its third at the end.
             before = (1,) if len(extents) < 2 and rank > 1 else ()
             extents = before + extents
             extents = extents + (1,) * (rank - len(extents))
-        found.append(fresh(reshaped(operand, extents), operand))
+        found.append(fresh(reshaped(value, extents), value))
     return found[0] if len(found) == 1 and given is arrays else found
 
 
@@ -352,4 +351,4 @@ def positive(a: array, /, *, stream: object = None) -> array:
         >>> mx.positive(mx.array(3))
         array(3, dtype=int32)
     """
-    return wrap(as_array("positive", a)._node)
+    return wrap(operand("positive", a, "a")._node)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Sequence
 
 from tarry.base.dtypes import float32, float64
 from tarry.graph.array import array
+from tarry.ops.arguments import integer
 from tarry.ops.arithmetic import add, multiply, subtract
 from tarry.ops.complex_numbers import abs
 from tarry.ops.elementwise import cast, constant
@@ -17,10 +17,7 @@ from tarry.ops.trigonometry import cos
 
 def _length(op: str, count: object) -> int:
     """The number of samples, none for a negative one. TypeError unless it is an integer."""
-    try:
-        return max(operator.index(count), 0)  # type: ignore[arg-type]
-    except TypeError:
-        raise TypeError(f"[{op}] incompatible function arguments: M must be an int, not {count!r}.") from None
+    return max(integer(op, count, "M"), 0)
 
 
 def _sum_of_cosines(op: str, count: object, weights: Sequence[float]) -> array:

@@ -11,6 +11,7 @@ from typing import Any
 
 import tarry.core as mx
 from tarry.nn.layers.base import Module
+from tarry.optimizers.whole_step import record_step
 from tarry.utils import tree_flatten, tree_map, tree_merge, tree_unflatten
 
 __all__ = ["MultiOptimizer", "Optimizer"]
@@ -31,6 +32,11 @@ class Optimizer:
 
     def update(self, model: Module, gradients: Any) -> None:
         """Change the model's parameters by one step along ``gradients``, a tree like (part of) them."""
+        if type(self).apply_gradients is Optimizer.apply_gradients and type(model).update is Module.update:
+            self._prepare(gradients)
+            if record_step(self, gradients, model, inside=True) is None:
+                model.update(self._apply_each(gradients, model))
+            return
         model.update(self.apply_gradients(gradients, model))
 
     def init(self, parameters: Any) -> None:
@@ -66,11 +72,19 @@ class Optimizer:
 
         Raises KeyError when a gradient has no parameter or no state of its name.
         """
+        self._prepare(gradients)
+        recorded = record_step(self, gradients, parameters, inside=False)
+        return self._apply_each(gradients, parameters) if recorded is None else recorded
+
+    def _prepare(self, gradients: Any) -> None:
+        """State for all gradients, and the hyperparameters of this step."""
         # A compiled step that failed in its first call has had its state put back to what it was.
         if not self._initialized or not _has_entries(gradients, self._state):
             self.init(gradients)
         for name, schedule in self._schedulers.items():
             self._state[name] = _as_array(schedule(self.step))
+
+    def _apply_each(self, gradients: Any, parameters: Any) -> Any:
         self._state["step"] = self.step + 1
         return tree_map(self.apply_single, gradients, parameters, self._state)
 

@@ -12,11 +12,13 @@ from typing import Any
 
 import tarry.core as mx
 from tarry.optimizers.base import Optimizer, Scalar
+from tarry.optimizers.whole_step import records_alike
 from tarry.utils import tree_map, tree_reduce
 
 __all__ = ["SGD", "AdaDelta", "Adagrad", "Adam", "AdamW", "Adamax", "Lion", "RMSprop", "clip_grad_norm"]
 
 
+@records_alike
 class SGD(Optimizer):
     """Stochastic gradient descent: ``w - lr v`` with ``v = momentum v + (1 - dampening) g``.
 
@@ -62,6 +64,7 @@ class SGD(Optimizer):
         return parameter - learning_rate * step
 
 
+@records_alike
 class RMSprop(Optimizer):
     """``w - lr g / (sqrt(v) + eps)`` with ``v = alpha v + (1 - alpha) g^2`` (Tieleman and Hinton, 2012).
 
@@ -85,6 +88,7 @@ class RMSprop(Optimizer):
         return parameter - learning_rate * gradient / (mx.sqrt(state["v"]) + self.eps)
 
 
+@records_alike
 class Adagrad(Optimizer):
     """``w - lr g / (sqrt(v) + eps)`` with ``v = v + g^2`` (Duchi, Hazan and Singer, 2011).
 
@@ -106,6 +110,7 @@ class Adagrad(Optimizer):
         return parameter - learning_rate * gradient / (mx.sqrt(state["v"]) + self.eps)
 
 
+@records_alike
 class AdaDelta(Optimizer):
     """``w - lr d`` with ``d = g sqrt(u + eps) / sqrt(v + eps)`` (Zeiler, 2012).
 
@@ -134,6 +139,7 @@ class AdaDelta(Optimizer):
         return parameter - learning_rate * step
 
 
+@records_alike
 class Adam(Optimizer):
     """``w - lr m / (sqrt(v) + eps)`` with running means m of g and v of g^2 (Kingma and Ba, 2015).
 
@@ -176,6 +182,7 @@ class Adam(Optimizer):
         return parameter - numerator * state["m"] / (mx.sqrt(state["v"]) * denominator + self.eps)
 
 
+@records_alike
 class AdamW(Adam):
     """Adam with decoupled weight decay: w is first scaled by ``1 - lr weight_decay`` (Loshchilov and Hutter,
     2019).
@@ -200,6 +207,7 @@ class AdamW(Adam):
         return super().apply_single(gradient, shrunk, state)
 
 
+@records_alike
 class Adamax(Adam):
     """Adam with the running maximum ``v = max(b2 v, |g|)`` in place of sqrt(v) (Kingma and Ba, 2015)."""
 
@@ -216,6 +224,7 @@ class Adamax(Adam):
         return parameter - learning_rate * state["m"] / (state["v"] + self.eps)
 
 
+@records_alike
 class Lion(Optimizer):
     """``w - lr (sign(b1 m + (1 - b1) g) + weight_decay w)`` with ``m = b2 m + (1 - b2) g`` (Chen et al.,
     2023).

@@ -22,6 +22,7 @@ class Counters:
         "kernels_run",
         "nodes",
         "plans_built",
+        "plans_loaded",
         "plans_reused",
     )
 
@@ -31,7 +32,8 @@ class Counters:
     def reset(self) -> None:
         """Set every total to zero."""
         self.nodes = 0  # graph nodes made
-        self.plans_built = 0  # evaluations that went through the compiler
+        self.plans_built = 0  # evaluations that needed a plan this process did not have
+        self.plans_loaded = 0  # those whose plan came from the disk cache, without the compiler
         self.plans_reused = 0  # evaluations that bound their arguments to a known plan
         self.kernels_compiled = 0  # functions LLVM compiled
         self.kernels_loaded = 0  # functions that came from the disk cache

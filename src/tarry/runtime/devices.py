@@ -6,6 +6,7 @@ MLX programs name devices and streams; the names are accepted where they mean th
 from __future__ import annotations
 
 import enum
+import operator
 import os
 import platform
 import threading
@@ -49,7 +50,12 @@ class Device:
         if not isinstance(type, DeviceType):
             raise TypeError(f"[Device] Expected a DeviceType, but got {type!r}.")
         self._type = type
-        self._index = int(index)
+        try:
+            self._index = operator.index(index)
+        except TypeError:
+            raise TypeError(f"[Device] Expected an integer for the index, but got {index!r}.") from None
+        if abs(self._index) >= 1 << 31:
+            raise TypeError(f"[Device] Expected an index of 32 bits, but got {index!r}.")
 
     @property
     def type(self) -> DeviceType:
@@ -128,6 +134,12 @@ def _require_cpu(op: str, device: object) -> None:
         raise ValueError(f"[{op}] Cannot get gpu stream without gpu backend: only mx.cpu is available.")
 
 
+def require_device(op: str, device: object) -> None:
+    """Where an array is to be: None or the CPU. TypeError for what is no device, ValueError for a GPU."""
+    if device is not None:
+        _require_cpu(op, device)
+
+
 def default_device() -> Device:
     """The device that operations run on: the CPU."""
     return _state.device
@@ -139,21 +151,28 @@ def set_default_device(device: Device | DeviceType) -> None:
     _state.device = device if isinstance(device, Device) else Device(device)
 
 
+def _device_type(op: str, value: object) -> DeviceType:
+    if isinstance(value, DeviceType):
+        return value
+    raise TypeError(f"[{op}] Expected a Device or DeviceType, but got {value!r}.")
+
+
 def is_available(device: Device | DeviceType) -> bool:
     """Whether there is such a device."""
     if isinstance(device, Device):
         return device == cpu
-    return device is cpu
+    return _device_type("is_available", device) is cpu
 
 
 def device_count(device_type: DeviceType) -> int:
     """The number of devices of a type."""
-    return 1 if device_type is cpu else 0
+    return 1 if _device_type("device_count", device_type) is cpu else 0
 
 
 def device_info(d: Device | DeviceType | None = None) -> dict[str, str | int]:
     """What is known about a device; nothing about one that does not exist."""
-    if d is not None and not is_available(d):
+    kind = d.type if isinstance(d, Device) else d
+    if kind is not None and _device_type("device_info", kind) is not cpu:
         return {}
     name = platform.processor() or platform.machine()
     return {"architecture": platform.machine(), "device_name": name, "threads": os.cpu_count() or 1}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from tarry.base import trees
 from tarry.base.errors import type_name
@@ -34,6 +34,9 @@ from tarry.transforms.recording import (
     outputs_of,
     primals_of,
 )
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # The two directions on recorded graphs
 
@@ -120,13 +123,15 @@ def pull_back(
     sources: Sequence[Node],
     cotangents: Sequence[array],
     origins: Mapping[Node, Node] | None = None,
+    handle: array | None = None,
 ) -> list[array]:
     """The cotangents of the sources, in their dtypes; zeros where no output depends on a source.
 
-    `origins` are the evaluated nodes that sources stand for.
+    `origins` are the evaluated nodes that sources stand for. `handle` is an array on the only output, which
+    may get another node of the same value.
     """
     found = pull_back_invoked(
-        outputs, sources, cotangents, origins or {}, lambda: _derive(outputs, sources, cotangents)
+        outputs, sources, cotangents, origins or {}, lambda: _derive(outputs, sources, cotangents), handle
     )
     return _derive(outputs, sources, cotangents) if found is None else found
 
@@ -273,6 +278,18 @@ def _copy(value: array) -> array:
     return wrap(value._node)
 
 
+def _gradients(
+    run: Callable[[list[array]], Any], arrays: Sequence[array], loss_of: Callable[[Any], array]
+) -> tuple[Any, list[array]]:
+    """What `run` returned for the arrays of a trace, and the gradients of what `loss_of` finds in it."""
+    with Trace() as trace:
+        sources = [trace.source(value) for value in arrays]
+        value = run([wrap(source) for source in sources])
+        loss = loss_of(value)
+        seeds = [constant(1, loss.dtype, ())]
+        return value, pull_back([loss._node], sources, seeds, trace.origins, loss)
+
+
 def _differentiate(
     fun: Callable[..., Any],
     selection: Selection,
@@ -283,44 +300,77 @@ def _differentiate(
     """What the function returned, and the gradients of the scalar that `loss_of` finds in it."""
     op = selection.op
     selected = selection.trees(args, keywords)
-    leaves: list[array] = []
-    for tree in selected:
-        leaves.extend(require_arrays(op, "A differentiated argument", tree))
-    if not leaves:
+    arrays: list[array] = []
+    ranges: dict[int | str, tuple[int, int]] = {}
+    places: list[int | str] = [*selection.positions, *selection.names]
+    for place, tree in zip(places, selected):
+        first = len(arrays)
+        arrays += require_arrays(op, "A differentiated argument", tree)
+        ranges[place] = first, len(arrays)
+    if not arrays:
         raise ValueError(f"[{op}] There is nothing to differentiate by: the arguments contain no array.")
     # The trees as they are now, because the function may change its arguments.
-    structures = [trees.map_leaves(lambda leaf: leaf, tree) for tree in selected]
-    substitution = Substitution()
-    with Trace() as trace:
-        by_tree: dict[Any, list[Node]] = {}
-        source = trace.source
+    structures = [trees.map_leaves(_same, tree) for tree in selected]
 
-        def fill(tree: Any, place: int | str, differentiated: bool) -> Any:
-            if not differentiated:
+    def run(traced: list[array]) -> Any:
+        substitution = Substitution()
+
+        def fill(tree: Any, place: int | str) -> Any:
+            if place not in ranges:
                 return substitution.fill(tree, _copy)
-            sources = by_tree.setdefault(place, [])
-
-            def replace(value: array) -> array:
-                node = source(value)
-                sources.append(node)
-                return wrap(node)
-
-            return substitution.fill(tree, replace)
+            first, last = ranges[place]
+            parts = iter(traced[first:last])
+            return substitution.fill(tree, lambda _: next(parts))
 
         try:
-            own_args = [fill(tree, place, place in selection.positions) for place, tree in enumerate(args)]
-            own_keywords = {
-                name: fill(tree, name, name in selection.names) for name, tree in keywords.items()
-            }
-            value = fun(*own_args, **own_keywords)
+            own_args = [fill(tree, place) for place, tree in enumerate(args)]
+            own_keywords = {name: fill(tree, name) for name, tree in keywords.items()}
+            return fun(*own_args, **own_keywords)
         finally:
             substitution.restore()
-        loss = loss_of(value)
-        sources = [node for place in (*selection.positions, *selection.names) for node in by_tree[place]]
-        gradients = pull_back([loss._node], sources, [constant(1, loss.dtype, ())], trace.origins)
-    values = iter(gradients)
-    arranged = [trees.map_leaves(lambda _: next(values), structure) for structure in structures]
+
+    value, gradients = _gradients(run, arrays, loss_of)
+    found = iter(gradients)
+    arranged = [trees.map_leaves(lambda _: next(found), structure) for structure in structures]
     return value, selection.arrange(arranged)
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def value_and_gradients(
+    fun: Callable[..., Any],
+    put: Callable[[list[array]], None],
+    arrays: Sequence[array],
+    args: Sequence[Any],
+    keywords: dict[str, Any],
+) -> tuple[Any, list[array]]:
+    """As `value_and_grad(fun)(*args, **keywords)`, by arrays that are no arguments.
+
+    `put` is called with the arrays of the trace, and puts them where the function finds them.
+
+    >>> box = {}
+    >>> values = [mx.array(2.0)]
+    >>> value_and_gradients(lambda x: box["w"] * x, lambda traced: box.update(w=traced[0]), values, [3.0], {})
+    (array(6, dtype=float32), [array(3, dtype=float32)])
+    """
+    if not arrays:
+        raise ValueError(
+            "[value_and_grad] There is nothing to differentiate by: the arguments contain no array."
+        )
+
+    def run(traced: list[array]) -> Any:
+        substitution = Substitution()
+        try:
+            own_args = [substitution.fill(tree, _copy) for tree in args]
+            own_keywords = {name: substitution.fill(tree, _copy) for name, tree in keywords.items()}
+            put(traced)
+            return fun(*own_args, **own_keywords)
+        finally:
+            substitution.restore()
+
+    return _gradients(run, arrays, _loss_and_more)
 
 
 def _require_scalar(op: str, value: array) -> array:
@@ -356,10 +406,10 @@ def _loss_and_more(value: object) -> array:
 
 
 def value_and_grad(
-    fun: Callable[..., Any],
+    fun: Callable[P, R],
     argnums: int | Sequence[int] | None = None,
     argnames: str | Sequence[str] = (),
-) -> Callable[..., tuple[Any, Any]]:
+) -> Callable[P, tuple[R, Any]]:
     """A function that computes `fun` and its gradient: (value, gradient).
 
     `fun` returns a scalar array, or a tuple that starts with one and goes on with anything; the value is what
@@ -392,10 +442,10 @@ def value_and_grad(
 
 
 def grad(
-    fun: Callable[..., Any],
+    fun: Callable[P, Any],
     argnums: int | Sequence[int] | None = None,
     argnames: str | Sequence[str] = (),
-) -> Callable[..., Any]:
+) -> Callable[P, Any]:
     """A function that computes the gradient of `fun`, which returns a scalar array.
 
     As `value_and_grad`, without the value: see there for arguments, results and errors. ValueError when `fun`

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from tarry.base import trees
 from tarry.graph.array import array, wrap
@@ -24,6 +24,9 @@ from tarry.transforms.recording import (
     group_of,
     record_call,
 )
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # A value for the whole batch, and the place of its batch axis (None: the same for every example).
 Batched = tuple[array, int | None]
@@ -220,7 +223,7 @@ def _place(value: array, axis: int | None, wanted: int | None, size: int) -> arr
     return broadcast(value, (*shape[:wanted], size, *shape[wanted:]))
 
 
-def vmap(fun: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable[..., Any]:
+def vmap(fun: Callable[P, R], in_axes: Any = 0, out_axes: Any = 0) -> Callable[P, R]:
     """A function that maps `fun` over an axis of its arguments, all examples at once.
 
     The arguments of the new function are arrays or trees (lists, tuples, dicts) of arrays, given by position;
@@ -242,6 +245,7 @@ def vmap(fun: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callab
     array([21, 43], dtype=int32)
     """
     require_function("vmap", fun)
+    function: Callable[..., Any] = fun
     for name, axes in (("in_axes", in_axes), ("out_axes", out_axes)):
         if axes is None:
             raise TypeError(
@@ -261,7 +265,8 @@ def vmap(fun: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callab
         placeholders = [make_placeholder(value, axis) for value, axis in zip(values, axes)]
         with forbid_evaluation():
             # Handles of their own: the function may write into its arguments.
-            result = fun(*trees.unflatten(args, [wrap(placeholder._node) for placeholder in placeholders]))
+            fresh = [wrap(placeholder._node) for placeholder in placeholders]
+            result = function(*trees.unflatten(args, fresh))
         outputs = require_arrays("vmap", "The outputs", result)
         wanted = spread_axes("vmap", "out_axes", result, out_axes)
         batched = replay([wrap(output._node) for output in outputs], placeholders, values, axes, size)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from tarry.base import trees
 from tarry.base.dtypes import Dtype
@@ -21,6 +21,9 @@ from tarry.transforms.arguments import require_arrays, require_function, spread_
 from tarry.transforms.autodiff import pull_back
 from tarry.transforms.batching import batch_axis
 from tarry.transforms.recording import CustomCall, Trace, dependents, record_call
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # Custom rules
 
@@ -347,7 +350,7 @@ class _Checkpoint(CustomCall):
             return found
 
 
-def checkpoint(fun: Callable[..., Any]) -> Callable[..., Any]:
+def checkpoint(fun: Callable[P, R]) -> Callable[P, R]:
     """A function that computes the same as `fun`, and whose gradient computes it once more.
 
     Reverse mode then need not keep what `fun` computes on the way to its outputs: memory for time. Arguments

@@ -4,7 +4,8 @@ A training step records the same forward graph every time, with new nodes. Its k
 operations with all their parameters, sizes and numbers, and which nodes somebody outside still holds. For a
 known key nothing is derived again: one invocation (graph.subgraph) stands for the forward and the backward
 graph, and its outputs for the gradients. What is held of the forward graph becomes outputs, too, so that the
-rest of it is forgotten.
+rest of it is forgotten. A graph that looks like a recent one is recognised without its key
+(transforms.patterns).
 """
 
 from __future__ import annotations
@@ -15,13 +16,16 @@ from collections.abc import Callable, Mapping, Sequence
 from tarry.graph.array import array, wrap
 from tarry.graph.node import Node
 from tarry.graph.references import OWN_IN_LOOP
-from tarry.graph.subgraph import Subgraph, become_output, make_output
+from tarry.graph.subgraph import Subgraph, become_output, make_output, make_outputs
 from tarry.graph.tracing import is_outermost
 from tarry.ops.elementwise import Constant
+from tarry.transforms.patterns import Pattern, make_pattern
 from tarry.transforms.recording import CustomOutput
 
 # Structures that are remembered; the oldest goes first.
 MOST_STRUCTURES = 1024
+# Patterns of structures that have their outermost properties in common; the latest are looked at first.
+MOST_PATTERNS = 8
 # References to a node while its count is asked for: the list, the dictionary of numbers, and the loop's.
 _OWN_REFERENCES = 2 + OWN_IN_LOOP
 # A node with more inputs has all of them visited before it is looked at again.
@@ -30,26 +34,31 @@ FEW_INPUTS = 8
 PullBack = Callable[[], list[array]]
 
 _known: dict[tuple[object, ...], Subgraph] = {}
+_patterns: dict[tuple[object, ...], list[Pattern]] = {}
 
 
 class Forward:
     """The part of a graph that depends on the sources.
 
-    nodes   inputs before users
-    others  what they read besides, and cotangents; constants are part of the graph
-    held    numbers of the nodes that somebody outside holds
-    key     everything a backward graph may depend on
+    nodes    inputs before users
+    others   what they read besides, and cotangents; constants are part of the graph
+    holders  the references to each node by the others and by those who ask
+    kept     numbers of the nodes that somebody holds
+    held     whether anybody holds them but those who ask
+    key      everything a backward graph may depend on
     """
 
-    __slots__ = ("held", "key", "nodes", "others")
+    __slots__ = ("held", "holders", "kept", "key", "nodes", "others")
 
     def __init__(
-        self, nodes: list[Node], others: list[Node], held: list[int], key: tuple[object, ...]
+        self, nodes: list[Node], others: list[Node], holders: list[int], parts: list[object]
     ) -> None:
         self.nodes = nodes
         self.others = others
-        self.held = held
-        self.key = key
+        self.holders = holders
+        self.kept: list[int] = []
+        self.held: list[bool] = []
+        self.key: tuple[object, ...] = tuple(parts)
 
 
 def pull_back_invoked(
@@ -58,35 +67,74 @@ def pull_back_invoked(
     cotangents: Sequence[array],
     origins: Mapping[Node, Node],
     derive: PullBack,
+    handle: array | None = None,
 ) -> list[array] | None:
     """The cotangents of the sources by an invocation; `derive` records them where the structure is new.
 
-    `origins` are the evaluated nodes that sources stand for: the invocation reads those.
+    `origins` are the evaluated nodes that sources stand for: the invocation reads those. `handle` is the
+    array on the only output, which gets the invocation's.
 
     None where a graph must be there as it is: for the transforms around this one, when something of it was
     evaluated in between, and for calls with rules of their own.
     """
-    if not is_outermost():
+    if not is_outermost() or not sources:
         return None
+    seeds = [cotangent._node for cotangent in cotangents]
+    top = outputs[0].primitive
+    asked = handle is not None
+    looks = (asked, len(sources), sources[0].shape, sources[-1].shape, top.key if top is not None else -1)
+    for pattern in _patterns.get(looks, ()):
+        match = pattern.match(outputs, sources, seeds)
+        if match is not None:
+            inputs = [origins.get(node, node) for node in match.inputs]
+            return _invoke(pattern.subgraph, inputs, match.kept, match.held, len(sources), handle)
     nodes = _dependents(outputs, sources)
     if nodes is None:
         return None
-    forward = _read(nodes, outputs, sources, cotangents)
+    forward = _read(nodes, outputs, sources, seeds, asked)
     if forward is None:
         return None
-    inputs = [*sources, *forward.others]
     subgraph = _known.get(forward.key)
+    reading = [*sources, *forward.others]
+    kept = [nodes[number] for number in forward.kept]
     if subgraph is None:
-        gradients = [gradient._node for gradient in derive()]
-        subgraph = Subgraph(inputs, [*[nodes[number] for number in forward.held], *gradients])
+        subgraph = Subgraph(reading, [*kept, *[gradient._node for gradient in derive()]])
         if len(_known) >= MOST_STRUCTURES:
             _known.pop(next(iter(_known)))
         _known[forward.key] = subgraph
-    invocation = subgraph.invoke([origins.get(node, node) for node in inputs])
-    for number, place in enumerate(forward.held):
-        become_output(nodes[place], invocation, number)
-    first = len(forward.held)
-    return [wrap(make_output(invocation, first + number)) for number in range(len(sources))]
+    reading = [reading[number] for number in subgraph.used]
+    new = make_pattern(outputs, sources, seeds, nodes, forward.kept, forward.holders, reading, subgraph)
+    if new is not None:
+        _remember(looks, new)
+    inputs = [origins.get(node, node) for node in reading]
+    return _invoke(subgraph, inputs, kept, forward.held, len(sources), handle)
+
+
+def _remember(looks: tuple[object, ...], pattern: Pattern) -> None:
+    """Put a pattern before the others of these looks."""
+    if looks not in _patterns and len(_patterns) >= MOST_STRUCTURES:
+        _patterns.pop(next(iter(_patterns)), None)
+    # A new list: another thread may be looking through the old one.
+    _patterns[looks] = [pattern, *_patterns.get(looks, ())][:MOST_PATTERNS]
+
+
+def _invoke(
+    subgraph: Subgraph,
+    inputs: Sequence[Node],
+    kept: Sequence[Node],
+    held: Sequence[bool],
+    count: int,
+    handle: array | None,
+) -> list[array]:
+    """The gradients as outputs of an invocation, which gives the values of the kept nodes from now on."""
+    invocation = subgraph.invoke_on(inputs)
+    for number, node in enumerate(kept):
+        if handle is not None and not held[number]:
+            # Nobody else can see the node: the array gets another one.
+            handle._node = make_output(invocation, number)
+        else:
+            become_output(node, invocation, number)
+    return [wrap(node) for node in make_outputs(invocation, len(kept), count)]
 
 
 def _dependents(outputs: Sequence[Node], sources: Sequence[Node]) -> list[Node] | None:
@@ -129,7 +177,11 @@ def _dependents(outputs: Sequence[Node], sources: Sequence[Node]) -> list[Node] 
 
 
 def _read(
-    nodes: list[Node], outputs: Sequence[Node], sources: Sequence[Node], cotangents: Sequence[array]
+    nodes: list[Node],
+    outputs: Sequence[Node],
+    sources: Sequence[Node],
+    cotangents: Sequence[Node],
+    has_handle: bool,
 ) -> Forward | None:
     """The forward graph with its key; None when an output does not depend on any source."""
     numbers: dict[Node, int] = {}
@@ -139,8 +191,8 @@ def _read(
         parts += (source.shape, source.dtype.code)
     others: list[Node] = []
     for cotangent in cotangents:
-        _add_other(cotangent._node, parts, others)
-        numbers.setdefault(cotangent._node, len(numbers))
+        _add_other(cotangent, parts, others)
+        numbers.setdefault(cotangent, len(numbers))
     count = len(numbers)
     outside = -1
     uses = [0] * len(nodes)
@@ -165,17 +217,24 @@ def _read(
             parts += (node.call.name, node.call.file, node.call.line)
         numbers[node] = count + place
     parts.append("outputs")
+    asked = []
     for output in outputs:
         if numbers.get(output, -1) < count:
             return None
         parts.append(numbers[output])
+        asked.append(numbers[output] - count)
+        # The list of outputs holds it, and the handle.
+        uses[asked[-1]] += 2 if has_handle else 1
     # These still name nodes, which would count as held.
     node = source = output = nodes[0]
     del node, source, output
     held = _held(nodes, uses)
     parts.append("held")
-    parts += held
-    return Forward(nodes, others, held, tuple(parts))
+    kept = sorted({*held, *asked})
+    forward = Forward(nodes, others, uses, [*parts, *kept])
+    forward.kept = kept
+    forward.held = [number in held for number in kept]
+    return forward
 
 
 def _add_other(node: Node, parts: list[object], others: list[Node]) -> None:
@@ -191,7 +250,7 @@ def _add_other(node: Node, parts: list[object], others: list[Node]) -> None:
 
 
 def _held(nodes: list[Node], uses: list[int]) -> list[int]:
-    """The numbers of the nodes that are held by more than each other."""
+    """The numbers of the nodes that are held by more than each other and those who ask."""
     count = sys.getrefcount
     held = []
     for place in range(len(nodes)):

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import tarry.core as mx
+from tarry.core._libraries import recorded_once
 from tarry.nn.layers.base import Module
 
 __all__ = [
@@ -83,6 +84,7 @@ def relu2(x: mx.array) -> mx.array:
     return mx.square(mx.maximum(x, 0))
 
 
+@recorded_once
 def relu6(x: mx.array) -> mx.array:
     """ReLU that stops at 6: min(max(x, 0), 6)."""
     return mx.minimum(mx.maximum(x, 0), 6.0)
@@ -93,37 +95,44 @@ def leaky_relu(x: mx.array, negative_slope: float = 0.01) -> mx.array:
     return mx.maximum(negative_slope * x, x)
 
 
+@recorded_once
 def prelu(x: mx.array, alpha: mx.array) -> mx.array:
     """ReLU with learned slopes for negative inputs: max(x, 0) + alpha * min(x, 0)."""
     return mx.maximum(x, 0) + alpha * mx.minimum(x, 0)
 
 
+@recorded_once
 def elu(x: mx.array, alpha: float = 1.0) -> mx.array:
     """Exponential linear unit: x where positive, else alpha * (exp(x) - 1)."""
     # The minimum keeps exp finite on the side that is not used, and so keeps nan out of the gradient.
     return mx.where(x > 0, x, alpha * mx.expm1(mx.minimum(x, 0.0)))
 
 
+@recorded_once
 def celu(x: mx.array, alpha: float = 1.0) -> mx.array:
     """Continuously differentiable ELU: x where positive, else alpha * (exp(x / alpha) - 1)."""
     return mx.where(x > 0, x, alpha * mx.expm1(mx.minimum(x, 0.0) / alpha))
 
 
+@recorded_once
 def selu(x: mx.array) -> mx.array:
     """Scaled ELU with the constants that keep mean 0 and variance 1 (Klambauer et al., 2017)."""
     return elu(x, 1.67326) * 1.0507
 
 
+@recorded_once
 def gelu(x: mx.array) -> mx.array:
     """Gaussian error linear unit (Hendrycks and Gimpel, 2016): x * (1 + erf(x / sqrt(2))) / 2."""
     return x * (1 + mx.erf(x / math.sqrt(2))) / 2
 
 
+@recorded_once
 def gelu_approx(x: mx.array) -> mx.array:
     """GELU through tanh: x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) / 2."""
     return 0.5 * x * (1 + mx.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
 
 
+@recorded_once
 def gelu_fast_approx(x: mx.array) -> mx.array:
     """GELU through the logistic function: x * sigmoid(1.702 x)."""
     return x * mx.sigmoid(1.702 * x)
@@ -149,6 +158,7 @@ def tanh(x: mx.array) -> mx.array:
     return mx.tanh(x)
 
 
+@recorded_once
 def hard_tanh(x: mx.array, min_val: float = -1.0, max_val: float = 1.0) -> mx.array:
     """The input limited to [min_val, max_val]."""
     return mx.minimum(mx.maximum(x, min_val), max_val)
@@ -159,6 +169,7 @@ def softplus(x: mx.array) -> mx.array:
     return mx.logaddexp(x, 0)
 
 
+@recorded_once
 def softsign(x: mx.array) -> mx.array:
     """x / (1 + |x|)."""
     return mx.divide(x, 1 + mx.abs(x))
@@ -174,11 +185,13 @@ def hard_shrink(x: mx.array, lambd: float = 0.5) -> mx.array:
     return mx.where(mx.abs(x) > lambd, x, 0)
 
 
+@recorded_once
 def hardswish(x: mx.array) -> mx.array:
     """Piecewise polynomial Swish: x * relu6(x + 3) / 6."""
     return x * relu6(x + 3) / 6
 
 
+@recorded_once
 def mish(x: mx.array) -> mx.array:
     """x * tanh(softplus(x)) (Misra, 2019)."""
     return x * mx.tanh(softplus(x))
@@ -199,6 +212,7 @@ def softmin(x: mx.array, axis: int = -1) -> mx.array:
     return mx.softmax(-x, axis=axis)
 
 
+@recorded_once
 def log_softmax(x: mx.array, axis: int = -1) -> mx.array:
     """Logarithm of the softmax: x - logsumexp(x) along ``axis``."""
     # Only differences count, and they are most exact near zero.

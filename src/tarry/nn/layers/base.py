@@ -142,7 +142,9 @@ class Module(dict):
 
     def trainable_parameters(self) -> dict[str, Any]:
         """Like :meth:`parameters`, without the frozen ones."""
-        return self.filter_and_map(self.trainable_parameter_filter)
+        if _has_own_filter(self):
+            return self.filter_and_map(self.trainable_parameter_filter)
+        return _trainable_entries(self, [])
 
     def children(self) -> dict[str, Any]:
         """The direct submodules, in the containers that hold them."""
@@ -302,6 +304,73 @@ class Module(dict):
         self._training = bool(mode)
 
 
+# A parameter: the container in a module that holds it, its key there, and the container in the tree of them.
+Place = tuple[Any, Any, Any]
+
+
+def trainable_places(module: Module) -> tuple[dict[str, Any], list[Place]]:
+    """The tree of ``module.trainable_parameters()``, and where each of its arrays comes from and stands."""
+    places: list[Place] = []
+    if type(module).trainable_parameters is Module.trainable_parameters and not _has_own_filter(module):
+        return _trainable_entries(module, places), places
+    tree = module.trainable_parameters()
+    _find_places(module, tree, places)
+    return tree, places
+
+
+def _has_own_filter(module: Module) -> bool:
+    """Whether the class says itself what is trainable; else one walk finds it."""
+    kind = type(module)
+    return (
+        kind.filter_and_map is not Module.filter_and_map
+        or kind.trainable_parameter_filter is not Module.trainable_parameter_filter
+    )
+
+
+def _trainable_entries(module: Module, places: list[Place]) -> dict[str, Any]:
+    """The trainable parameters of a module; adds their places."""
+    frozen = module._no_grad
+    found: dict[str, Any] = {}
+    for key, value in module.items():
+        if key.startswith("_") or key in frozen:
+            continue
+        if isinstance(value, mx.array):
+            found[key] = value
+            places.append((module, key, found))
+        elif isinstance(value, (dict, list)):
+            found[key] = _trainable_value(module, key, value, places)
+    return found
+
+
+def _trainable_value(module: Module, name: str, value: Any, places: list[Place]) -> Any:
+    """The trainable parameters in an entry of a module; what is no parameter leaves an empty dictionary."""
+    if isinstance(value, Module):
+        return _trainable_entries(value, places)
+    frozen = module._no_grad
+    found: Any = {} if isinstance(value, dict) else [None] * len(value)
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+        path = f"{name}.{key}"
+        if path in frozen:
+            found[key] = {}
+        elif isinstance(item, mx.array):
+            found[key] = item
+            places.append((value, key, found))
+        elif isinstance(item, (dict, list)):
+            found[key] = _trainable_value(module, path, item, places)
+        else:
+            found[key] = {}
+    return found
+
+
+def _find_places(current: Any, tree: Any, places: list[Place]) -> None:
+    """The places of the arrays of a tree of parameters."""
+    for key, entry in tree.items() if isinstance(tree, dict) else enumerate(tree):
+        if isinstance(entry, mx.array):
+            places.append((current, key, tree))
+        else:
+            _find_places(current[key], entry, places)
+
+
 def _same(value: Any) -> Any:
     return value
 
@@ -411,6 +480,8 @@ def _matching_items(
         return []
     if isinstance(tree, dict):
         places = destination if isinstance(destination, dict) else {}
+        if tree.keys() <= places.keys():
+            return list(tree.items())
         known = [(key, new) for key, new in tree.items() if key in places]
         if strict and len(known) < len(tree):
             unknown = next(key for key in tree if key not in places)

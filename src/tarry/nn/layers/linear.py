@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import tarry.core as mx
+from tarry.core._libraries import recorded_once
 from tarry.nn.layers.base import Module
 
 __all__ = ["Bilinear", "Identity", "Linear"]
@@ -49,8 +50,17 @@ class Linear(Module):
         return f"input_dims={input_dims}, output_dims={output_dims}, bias={'bias' in self}"
 
     def __call__(self, x: mx.array) -> mx.array:
-        y = x @ self["weight"].T
-        return y + self["bias"] if "bias" in self else y
+        return _affine(x, self["weight"], self["bias"]) if "bias" in self else _linear(x, self["weight"])
+
+
+@recorded_once
+def _linear(x: mx.array, weight: mx.array) -> mx.array:
+    return x @ weight.T
+
+
+@recorded_once
+def _affine(x: mx.array, weight: mx.array, bias: mx.array) -> mx.array:
+    return x @ weight.T + bias
 
 
 class Bilinear(Module):

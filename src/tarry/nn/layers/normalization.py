@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tarry.core as mx
+from tarry.core._libraries import recorded_once
 from tarry.nn.layers.base import Module
 
 __all__ = ["LayerNorm", "RMSNorm"]
@@ -34,17 +35,22 @@ class LayerNorm(Module):
         return f"{self.dims}, eps={self.eps}, affine={'weight' in self}"
 
     def __call__(self, x: mx.array) -> mx.array:
-        weights = [self[name] for name in ("weight", "bias") if name in self]
-        _check_input("layer_norm", x, weights)
-        wide = _widen(x)
-        centered = wide - wide.mean(axis=-1, keepdims=True)
-        variance = mx.square(centered).mean(axis=-1, keepdims=True)
-        y = centered * mx.rsqrt(variance + self.eps)
-        if "weight" in self:
-            y = y * self["weight"]
-        if "bias" in self:
-            y = y + self["bias"]
-        return _narrow(y, x, weights)
+        return _layer_norm(x, self.get("weight"), self.get("bias"), self.eps)
+
+
+@recorded_once
+def _layer_norm(x: mx.array, weight: mx.array | None, bias: mx.array | None, eps: float) -> mx.array:
+    weights = [value for value in (weight, bias) if value is not None]
+    _check_input("layer_norm", x, weights)
+    wide = _widen(x)
+    centered = wide - wide.mean(axis=-1, keepdims=True)
+    variance = mx.square(centered).mean(axis=-1, keepdims=True)
+    y = centered * mx.rsqrt(variance + eps)
+    if weight is not None:
+        y = y * weight
+    if bias is not None:
+        y = y + bias
+    return _narrow(y, x, weights)
 
 
 class RMSNorm(Module):
@@ -67,11 +73,15 @@ class RMSNorm(Module):
         return f"{self.weight.shape[0]}, eps={self.eps}"
 
     def __call__(self, x: mx.array) -> mx.array:
-        weights = [self["weight"]]
-        _check_input("rms_norm", x, weights)
-        wide = _widen(x)
-        scale = mx.rsqrt(mx.square(wide).mean(axis=-1, keepdims=True) + self.eps)
-        return _narrow(wide * scale * self["weight"], x, weights)
+        return _rms_norm(x, self["weight"], self.eps)
+
+
+@recorded_once
+def _rms_norm(x: mx.array, weight: mx.array, eps: float) -> mx.array:
+    _check_input("rms_norm", x, [weight])
+    wide = _widen(x)
+    scale = mx.rsqrt(mx.square(wide).mean(axis=-1, keepdims=True) + eps)
+    return _narrow(wide * scale * weight, x, [weight])
 
 
 def _check_input(name: str, x: mx.array, weights: list[mx.array]) -> None:
