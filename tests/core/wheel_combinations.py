@@ -145,6 +145,8 @@ def known_difference(call: Call) -> str | None:
     integers = not set(call.dtypes) & set(INEXACT)
     if call.name in ("inner", "matmul") and integers and set(call.dtypes) != {"bool"}:
         return "products of integers, which the wheel refuses"
+    if call.name in REDUCTIONS and call.empty:
+        return "the wheel sometimes never returns from std of an empty array; NumPy decides (op table)"
     if call.name == "expm1" and call.dtypes == ("complex64",):
         return "complex numbers, which the wheel refuses"
     if call.name in ("floor_divide", "divmod") and "complex64" in call.dtypes:
