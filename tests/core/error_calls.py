@@ -212,6 +212,7 @@ FUNCTIONS: list[tuple[str, str]] = [
     ("x~array; o11~value; z2~array; (0, 1)~axis_list", "slice_update"),
     ("x1~array; 0~axes", "squeeze"),
     ("[x, x]~list; 0~axis", "stack"),
+    ("[x, x]~list; axis=0~axis", "lexsort"),
     ("x~array; q~array; 1~integer", "tensordot"),
     ("x~array; 2~integer", "tile"),
     ("q3~array; 0~integer; 0~axis; 1~axis; mx.float32~dtype", "trace"),

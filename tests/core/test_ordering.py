@@ -147,3 +147,24 @@ def test_dtypes_of_running_sums():
 def test_errors(error, message, call):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize(("shape", "axis"), [((50,), -1), ((7, 6), 0), ((7, 6), 1), ((0,), 0), ((1, 3), -2)])
+def test_lexsort_is_as_in_numpy(shape: tuple[int, ...], axis: int) -> None:
+    generator = np.random.default_rng(3)
+    keys = [generator.integers(0, 4, shape).astype(kind) for kind in (np.int32, np.float32, np.uint8)]
+    expected = np.lexsort(keys, axis)
+    np.testing.assert_array_equal(np.array(mx.lexsort([mx.array(key) for key in keys], axis)), expected)
+    whole = np.stack([key.astype(np.int32) for key in keys])
+    np.testing.assert_array_equal(np.array(mx.lexsort(mx.array(whole), axis)), expected)
+    batched = mx.vmap(lambda a, b: mx.lexsort([a, b]))(mx.array(whole), mx.array(whole[::-1]))
+    for number in range(3):
+        reference = np.lexsort([whole[number], whole[2 - number]])
+        np.testing.assert_array_equal(np.array(batched)[number], reference)
+
+
+def test_lexsort_needs_keys_of_one_shape() -> None:
+    with pytest.raises(ValueError, match=r"\[lexsort\] Expected one or more keys"):
+        mx.lexsort([])
+    with pytest.raises(ValueError, match=r"shapes are \[\(2,\), \(3,\)\]"):
+        mx.lexsort([mx.zeros(2), mx.zeros(3)])

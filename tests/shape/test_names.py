@@ -26,19 +26,6 @@ ENTRIES = [(section, name) for section, names in NAMES.items() for name in names
 DTYPES = "bool_ uint8 uint16 uint32 uint64 int8 int16 int32 int64 float16 bfloat16 float32 float64 complex64"
 
 
-# Names of the array namespace that are being written, "*" for all of a section. This list is to become empty.
-COMING: dict[str, set[str]] = {
-    "mlx.core": {
-        "FunctionExporter", "distributed", "export_function",
-        "exporter", "import_function", "load", "save", "save_gguf",
-        "save_safetensors", "savez", "savez_compressed",
-    },
-    "mlx.core.FunctionExporter": {"*"},
-    "mlx.core.distributed": {"*"},
-    "mlx.core.distributed.Group": {"*"},
-}  # fmt: skip
-
-
 def listed_names() -> set[str]:
     """The names in the tables of docs/beyond-mlx.md under "Names"; `x.*` stands for all names of x."""
     page = (Path(__file__).parents[2] / "docs" / "beyond-mlx.md").read_text(encoding="utf-8")
@@ -52,8 +39,6 @@ LISTED = listed_names()
 
 def is_excused(section: str, name: str) -> bool:
     """Whether a name may be missing or different."""
-    if {name, "*"} & COMING.get(section, set()):
-        return True
     full = f"{section}.{name}".removeprefix("mlx.core.")
     return full in LISTED or full.rpartition(".")[0] + ".*" in LISTED
 
@@ -128,10 +113,7 @@ def test_dtypes() -> None:
 
 
 def test_excuses_are_about_names_of_mlx() -> None:
-    """Names that are coming, and listed differences, exist in MLX or are Tarry's own."""
-    for section, names in COMING.items():
-        unknown = names - set(NAMES[section]) - {"*"}
-        assert not unknown, f"{section} has no {sorted(unknown)}"
+    """Listed differences exist in MLX or are Tarry's own."""
     for name in LISTED:
         section, _, last = f"mlx.core.{name}".rpartition(".")
         known = last == "*" or last in NAMES.get(section, {}) or hasattr(space_of(section), last)

@@ -467,6 +467,7 @@ if TYPE_CHECKING:
     from tarry.ops.sorting import (
         argpartition,
         argsort,
+        lexsort,
         median,
         partition,
         percentile,
@@ -520,8 +521,8 @@ __all__ = [
     "hamming", "hanning", "histogram", "histogram_bin_edges", "hypot", "identity", "iinfo", "imag", "inexact",
     "inf", "inner", "int8", "int16", "int32", "int64", "integer", "interp", "is_available", "isclose",
     "isdtype", "isfinite", "isin", "isinf", "isnan", "isneginf", "isposinf", "issubdtype", "jvp", "kron",
-    "ldexp", "left_shift", "less", "less_equal", "lgamma", "linalg", "linspace", "log", "log1p", "log2",
-    "log10", "logaddexp", "logcumsumexp", "logical_and", "logical_not", "logical_or", "logical_xor",
+    "ldexp", "left_shift", "less", "less_equal", "lexsort", "lgamma", "linalg", "linspace", "log", "log1p",
+    "log2", "log10", "logaddexp", "logcumsumexp", "logical_and", "logical_not", "logical_or", "logical_xor",
     "logsumexp", "matmul", "matrix_norm", "matrix_transpose", "max", "maximum", "mean", "median", "meshgrid",
     "metal", "min", "minimum", "minmax", "moveaxis", "multiply", "nan", "nan_to_num", "nanargmax",
     "nanargmin", "nanmax", "nanmean", "nanmin", "nanprod", "nanstd", "nansum", "nanvar", "negative",

@@ -43,7 +43,7 @@ NAMES = {
     "tarry.ops.samples": "average, bincount, corrcoef, cov, histogram, histogram_bin_edges",
     "tarry.ops.sets": "unique_all, unique_counts, unique_inverse, unique_values",
     "tarry.ops.sorting": (
-        "argpartition, argsort, median, partition, percentile, quantile, searchsorted, sort, topk"
+        "argpartition, argsort, lexsort, median, partition, percentile, quantile, searchsorted, sort, topk"
     ),
     "tarry.ops.special": "digamma, erfc, lgamma",
     "tarry.ops.windows": "bartlett, blackman, hamming, hanning",

@@ -14,7 +14,7 @@ import numpy as np
 from tarry.base.dtypes import complex64, float32, int32, uint32
 from tarry.base.shapes import normalize_axis, size_of
 from tarry.graph.array import array
-from tarry.ops.arguments import integer, word, wrong_type
+from tarry.ops.arguments import arrays_of, integer, word, wrong_type
 from tarry.ops.arithmetic import add, floor_divide, multiply, subtract
 from tarry.ops.calls import Call, NumPyArray, ResultType, call
 from tarry.ops.comparison import isnan, less, less_equal, logical_and, logical_not, logical_or
@@ -146,6 +146,33 @@ def argsort(
     # Places in the row read backwards count from its end.
     last = constant(rows.shape[-1] - 1 if rows.shape[-1] else 0, uint32, rows.shape)
     return _back(subtract(last, flip(_places(flip(rows, -1)), -1)), place)
+
+
+def lexsort(keys: array | Sequence[array], /, axis: int = -1, *, stream: object = None) -> array:
+    """The places (uint32) that put the columns of several keys in order: by the last key, where that is equal
+    by the one before it, and so on, as `numpy.lexsort`.
+
+    `keys` are arrays of one shape, or the rows of one array; equal columns keep their order.
+
+    Errors: ValueError for no keys and for keys of different shapes, IndexError for an axis out of range.
+
+    >>> mx.lexsort([mx.array([2, 1, 3, 0]), mx.array([0, 1, 0, 1])])
+    array([0, 2, 3, 1], dtype=uint32)
+    """
+    if isinstance(keys, array):
+        keys = [take(keys, number, 0) for number in range(keys.shape[0])] if keys.ndim else []
+    if not isinstance(keys, (list, tuple)):
+        raise wrong_type("lexsort", "keys", "an array or a sequence of arrays", keys)
+    listed = arrays_of("lexsort", keys)
+    shapes = [key.shape for key in listed]
+    if not listed or any(shape != shapes[0] for shape in shapes):
+        raise ValueError(f"[lexsort] Expected one or more keys of one shape, but the shapes are {shapes}.")
+    place = normalize_axis("lexsort", integer("lexsort", axis, "axis"), len(shapes[0]))
+    order = argsort(listed[0], place)
+    for key in listed[1:]:
+        again = argsort(take_along_axis(key, order, place), place)
+        order = take_along_axis(order, again, place)
+    return order
 
 
 def _check_place(op: str, what: str, number: int, least: int, most: int, axis: Any, shape: Any) -> None:
