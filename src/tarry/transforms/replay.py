@@ -27,8 +27,8 @@ from tarry.transforms.recording import CustomOutput
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
-# Recipes of one function, and functions as one operation with their shapes; the oldest go first.
-MOST_RECIPES = 256
+# Replays of one function, and functions as one operation with their shapes; the oldest go first.
+MOST_REPLAYS = 256
 MOST_WHOLES = 256
 MOST_SHAPES = 16
 # Arguments of these types are what they are equal to, within their type.
@@ -41,7 +41,7 @@ Step = tuple[Primitive, Callable[[list[Node]], tuple[Node, ...]] | None, int, Sh
 _new = object.__new__
 
 
-class Recipe:
+class Replay:
     """Operations on open inputs.
 
     steps     for each operation its primitive, a function that picks several inputs from the nodes so far or
@@ -102,10 +102,10 @@ def recorded_once(function: Callable[Parameters, Result]) -> Callable[Parameters
 
     It must be pure: its result is an array (or a list or tuple of them) that depends on its arguments alone.
     Calls with arguments other than arrays, numbers, names and tuples of integers just run it. So does the
-    first call of every kind: sizes that never come back are not worth a recipe.
+    first call of every kind: sizes that never come back are not worth a replay.
     """
     # True for what was seen once, False for what cannot be repeated.
-    recipes: dict[tuple[object, ...], Recipe | bool] = {}
+    replays: dict[tuple[object, ...], Replay | bool] = {}
 
     @functools.wraps(function)
     def call(*args: Any, **keywords: Any) -> Any:
@@ -128,16 +128,16 @@ def recorded_once(function: Callable[Parameters, Result]) -> Callable[Parameters
                 elif not _add_parameter(key, value):
                     return function(*args, **keywords)
         found = tuple(key)
-        recipe = recipes.get(found)
-        if recipe is None:
+        replay = replays.get(found)
+        if replay is None:
             result = function(*args, **keywords)
-            if len(recipes) >= MOST_RECIPES:
-                recipes.pop(next(iter(recipes)), None)
-            recipes[found] = True
+            if len(replays) >= MOST_REPLAYS:
+                replays.pop(next(iter(replays)), None)
+            replays[found] = True
             return result
-        if recipe is True:
-            recipe = recipes[found] = _recipe(function, args, keywords)
-        return function(*args, **keywords) if isinstance(recipe, bool) else recipe.follow(nodes)
+        if replay is True:
+            replay = replays[found] = _replay_of(function, args, keywords)
+        return function(*args, **keywords) if isinstance(replay, bool) else replay.follow(nodes)
 
     return cast("Callable[Parameters, Result]", call)
 
@@ -163,9 +163,9 @@ def _placeholder(value: array) -> array:
     return wrap(Node(None, (), value._node.shape, value._node.dtype))
 
 
-def _recipe(
+def _replay_of(
     function: Callable[..., Any], args: tuple[Any, ...], keywords: dict[str, Any]
-) -> Recipe | bool:
+) -> Replay | bool:
     """What a function records for arrays like these; False where that cannot be repeated."""
     own_args = [_placeholder(value) if type(value) is array else value for value in args]
     own_keywords = {
@@ -181,7 +181,7 @@ def _recipe(
     ends = [item._node for item in results]
     if not _is_repeatable(inputs, ends):
         return False
-    return Recipe(inputs, ends, kind)
+    return Replay(inputs, ends, kind)
 
 
 def _is_repeatable(inputs: Sequence[Node], ends: Sequence[Node]) -> bool:

@@ -78,7 +78,7 @@ def test_zeros_keep_their_signs() -> None:
         assert not np.signbit(np.array(recorded(mx.ones(2), 0.0))).any()
 
 
-def test_the_same_array_twice_is_no_property_of_the_recipe() -> None:
+def test_the_same_array_twice_is_no_property_of_the_replay() -> None:
     recorded, _ = counted(lambda x, y: x * y + x)
     a, b = draw(3), draw(3)
     for x, y in [(a, a), (a, a), (a, b), (b, a)]:
@@ -152,7 +152,7 @@ def test_failures_name_the_call_of_this_time() -> None:
         mx.eval(recorded(x, mx.array([1])))
     wrong = recorded(x, mx.array([7]))
     line = test_failures_name_the_call_of_this_time.__code__.co_firstlineno + 5
-    with pytest.raises(IndexError, match=rf"\[take\] Index 7 .*test_recipes.py:{line}"):
+    with pytest.raises(IndexError, match=rf"\[take\] Index 7 .*test_replay.py:{line}"):
         mx.eval(wrong)
 
 
@@ -199,7 +199,7 @@ def test_one_operation_runs_for_new_shapes_and_inside_transforms() -> None:
     assert mx.array_equal(gradient, y)
 
 
-def test_threads_share_recipes() -> None:
+def test_threads_share_replays() -> None:
     recorded, _ = counted(scores)
     x, weight = draw(5, 3), draw(4, 3)
     expected = scores(x, weight).tolist()
