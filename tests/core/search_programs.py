@@ -15,7 +15,8 @@ from random import Random
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from program_maker import DoubleMaker, ExactMaker, Maker, Program, SmoothMaker, Step
+from program_kinds import DoubleMaker, ExactMaker, SmoothMaker
+from program_maker import Maker, Program, Step
 from test_program_modes import WAYS, assert_equal, assert_near, check_gradients, draw, step_by_step
 
 KINDS: dict[str, type[Maker]] = {"exact": ExactMaker, "smooth": SmoothMaker, "double": DoubleMaker}

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from program_maker import DoubleMaker, ExactMaker, Maker, Program, SmoothMaker
+from program_kinds import DoubleMaker, ExactMaker, SmoothMaker
+from program_maker import Maker, Program
 
 import tarry.core as mx
 from oracle import COMPLEX, FLOATS, INEXACT, dtype_name, from_numpy, mlx, requires_oracle, to_numpy

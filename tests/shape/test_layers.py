@@ -116,6 +116,11 @@ def test_files_and_functions_are_short(path: Path) -> None:
             assert (node.end_lineno or first) - first < LONGEST_FUNCTION, f"{path}: {node.name} is too long"
 
 
+def test_files_of_tests_are_short() -> None:
+    for path in sorted(Path(__file__).resolve().parents[1].rglob("*.py")):
+        assert path.read_text().count("\n") <= LONGEST_FILE, f"{path} has more than {LONGEST_FILE} lines"
+
+
 def test_only_assemble_touches_llvm() -> None:
     for path in modules():
         if "llvmlite" in path.read_text():

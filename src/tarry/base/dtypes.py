@@ -143,11 +143,6 @@ def is_inexact(dtype: Dtype) -> bool:
     return dtype.kind in "fc"
 
 
-def at_least_float(dtype: Dtype) -> Dtype:
-    """The dtype itself when inexact, float32 otherwise."""
-    return dtype if dtype.kind in "fc" else float32
-
-
 def default_of_kind(kind: str) -> Dtype:
     """The dtype of an array made from Python scalars of this kind."""
     return _DEFAULT_OF_KIND[kind]

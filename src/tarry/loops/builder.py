@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
-from tarry.base.dtypes import Dtype, bool_, complex64, float32, float64, int64, uint32
+from tarry.base.dtypes import Dtype, bool_, complex64, float32, float64, int64
 from tarry.loops.combiners import COMBINERS
 from tarry.loops.ir import (
     Access,
@@ -262,6 +262,3 @@ def linear(*terms: tuple[LoopVar | Instr | None, Coefficient]) -> Linear:
 def combine(builder: Builder, combiner: str, left: Sequence[Instr], right: Sequence[Instr]) -> list[Instr]:
     """The components of two partial reductions, combined; `left` stands before `right`."""
     return COMBINERS[combiner].combine(builder, left, right)
-
-
-INDEX_DTYPE = uint32
