@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tarry.codegen.assemble import Target, assembler
-from tarry.codegen.gemm import GemmCode, GemmProblem, GemmSpec, choose_variant, module_symbols
+from tarry.codegen.gemm import PACK_DEPTH, GemmCode, GemmProblem, GemmSpec, choose_variant, module_symbols
 from tarry.codegen.gemm_builder import KernelBuilder
 from tarry.codegen.gemm_module import emit_gemm
 
@@ -22,7 +22,7 @@ DTYPES = {
     "complex64": np.complex64,
 }
 TOLERANCE = {"float32": 2e-6, "float64": 1e-14, "float16": 1e-3, "bfloat16": 8e-3, "complex64": 3e-6}
-DEPTH = 512  # the longest block of k in single precision
+DEPTH = 1024  # the longest block of k in single precision
 TILED = ["float32", "float64"]  # dtypes that have every variant
 GUARD = 32  # elements around C that must stay untouched
 
@@ -252,7 +252,8 @@ def test_several_blocks(dtype: str) -> None:
 def test_packed_in_squares_and_runs(dtype: str) -> None:
     """Every remainder of rows, columns and k where a matrix is transposed, or copied in long runs."""
     sizes = [(48 + rest, 40 + rest, 700 + rest) for rest in range(9)]
-    for m, n, k in [*sizes, (5000, 21, 4), (7, 9, 5000), (13, 1000, 17), (14, 7, 1500)]:
+    short_pieces = [(197, 20, PACK_DEPTH + rest) for rest in (1, 7, 9, 17)]
+    for m, n, k in [*sizes, *short_pieces, (5000, 21, 4), (7, 9, 5000), (13, 1000, 17), (14, 7, 1500)]:
         a, b = random_matrix(dtype, (m, k), 1), random_matrix(dtype, (k, n), 2)
         check(dtype, np.ascontiguousarray(a.T).T, np.ascontiguousarray(b.T).T, "packed")
         check(dtype, a, b, "packed")
@@ -261,7 +262,8 @@ def test_packed_in_squares_and_runs(dtype: str) -> None:
     problem = make_problem(a, b)
     assert GemmCode(GemmSpec(dtype), Target.host(), "packed", "gemm").packs_a(problem)
     check(dtype, a, b, "packed")
-    check(dtype, a[:, :1019], b[:1019], "packed")
+    for k in (PACK_DEPTH + 3, 1019):
+        check(dtype, a[:, :k], b[:k], "packed")
 
 
 @pytest.mark.parametrize("bits", [128, 256, 512])
@@ -486,7 +488,7 @@ def test_rules_depend_on_sizes_alone() -> None:
     code = GemmCode(spec, target, "packed", "gemm")
     assert [step.chunks(GemmProblem(0, 5, 5, (5, 1), (5, 1), 5)) for step in code.steps] == [1, 1]
     half = GemmCode(GemmSpec("float16"), target, "packed", "gemm")
-    assert half.scratch_bytes(GemmProblem(2, 1, 600, (1, 1), (1, 1), 1))[1] == 8
+    assert half.scratch_bytes(GemmProblem(2, 1, 1100, (1, 1), (1, 1), 1))[1] == 8
     assert half.scratch_bytes(GemmProblem(2, 1, 300, (1, 1), (1, 1), 1))[1] == 0
 
 

@@ -127,6 +127,22 @@ SIZES = [
     ("mx.sum(x)", "[21.0]"),
 ]
 
+PROTOCOLS = [
+    ("setattr(mx.float32, 'size', 5)", "AttributeError: [Dtype]"),
+    ("setattr(mx.float32, 'name', 'int8')", "AttributeError: [Dtype]"),
+    ("delattr(mx.float32, 'kind')", "AttributeError: [Dtype]"),
+    ("setattr(mx.floating, 'parent', None)", "AttributeError: [DtypeCategory]"),
+    ("mx.zeros((2,)) + 1", "[[1.0, 1.0]]"),
+    ("x.__setstate__((np.ones(3, np.int8), 13))", "TypeError: [array]"),
+    ("x.__setstate__((np.array([x]), 13))", "TypeError: [array]"),
+    ("mx.eval(mx.array.__new__(mx.array))", "AttributeError: "),
+    ("mx.ArrayAt.__new__(mx.ArrayAt).add(1)", "AttributeError: "),
+    ("mx.add(mx.array.__new__(mx.array), x)", "AttributeError: "),
+    ("mx.array(np.datetime64('2020'))", "RuntimeError: [array] NumPy dtype datetime64"),
+    ("x.astype(mx.Dtype.__new__(mx.Dtype))", "AttributeError: "),
+    ("memoryview(x)[5]", "NotImplementedError: "),
+]
+
 TRANSFORMS = [
     ("mx.checkpoint(lambda a: a)(2.0)", "2.0"),
     ("mx.checkpoint(lambda a: 3)(x)", "3"),
@@ -156,8 +172,8 @@ def results_of(expressions: list[str]) -> list[str]:
 
 @pytest.mark.parametrize(
     "cases",
-    [ARITHMETIC + INDICES, SHAPES, SIZES + TRANSFORMS],
-    ids=["arithmetic and indices", "shapes", "sizes and transforms"],
+    [ARITHMETIC + INDICES, SHAPES, SIZES + TRANSFORMS, PROTOCOLS],
+    ids=["arithmetic and indices", "shapes", "sizes and transforms", "protocols"],
 )
 def test_nothing_ends_the_interpreter(cases: list[tuple[str, str]]) -> None:
     found = results_of([expression for expression, _ in cases])

@@ -147,6 +147,18 @@ def test_integers_out_of_range() -> None:
         source[5] = 1
 
 
+def test_errors_under_transforms_name_the_function() -> None:
+    x, beyond = mx.arange(5.0), mx.array([100])
+    with pytest.raises(IndexError, match=r"^\[take\] Index 100 .*test_indexing\.py:"):
+        mx.eval(mx.vmap(lambda i: mx.take(x, i))(beyond))
+    with pytest.raises(IndexError, match=r"^\[take_along_axis\] "):
+        mx.eval(mx.vmap(lambda i: mx.take_along_axis(x, i, 0))(beyond[None]))
+    with pytest.raises(IndexError, match=r"^\[index\] "):
+        mx.eval(mx.vmap(lambda i: x[i])(beyond))
+    with pytest.raises(IndexError, match=r"^\[take\] "):
+        mx.eval(mx.jvp(lambda x: mx.take(x, beyond), [x], [x]))
+
+
 def test_array_values_out_of_range_raise_at_evaluation() -> None:
     picked = mx.arange(4)[mx.array([0, 4])]
     with pytest.raises(IndexError, match=r"test_indexing\.py"):
@@ -241,6 +253,8 @@ def test_at_rules() -> None:
     assert source.at[0].add(1.9).tolist() == [2, 2, 3]
     assert source.at[...].divide(2).tolist() == [0.5, 1.0, 1.5]
     assert source.at[1:].divide(2).tolist() == [1, 0, 0]
+    assert source.at[1:].divide(0.5).tolist() == [1, 4, 6]
+    assert source.at[1:].divide(1.5).tolist() == [1, 0, 0]
     assert source.tolist() == [1, 2, 3]
     assert source.at[mx.array([True, False, True])].add(1).tolist() == [2, 2, 4]
     assert source.at[True].multiply(2).tolist() == [2, 4, 6]

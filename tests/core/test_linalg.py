@@ -348,6 +348,20 @@ def test_second_derivatives(generator: np.random.Generator) -> None:
         np.testing.assert_allclose(np.array(along(to_tarry(a, "float64"))), expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["inv", "cholesky", "tri_inv", "cholesky_inv"])
+def test_errors_under_transforms_name_the_function(name: str) -> None:
+    function, singular = getattr(L, name), mx.zeros((2, 3, 3))
+    with pytest.raises(RuntimeError, match=rf"^\[{name}\] .*test_linalg\.py:"):
+        mx.eval(mx.vmap(function)(singular))
+    lost = mx.full((2, 3, 3), float("nan"))
+    with pytest.raises(RuntimeError, match=r"^\[eigh\] "):
+        mx.eval(mx.vmap(L.eigh)(lost))
+    with pytest.raises(RuntimeError, match=r"^\[inv\] "):
+        mx.eval(mx.vmap(mx.grad(lambda a: L.inv(a).sum()))(singular))
+    with pytest.raises(RuntimeError, match=r"^\[det\] "):
+        mx.eval(mx.grad(lambda a: L.det(a).sum())(lost))
+
+
 def test_gradient_of_the_determinant_of_a_singular_matrix() -> None:
     a = mx.array([[1.0, 2.0], [2.0, 4.0]])
     np.testing.assert_allclose(np.array(mx.grad(L.det)(a)), [[4, -2], [-2, 1]], atol=1e-5)

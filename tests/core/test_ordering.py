@@ -84,6 +84,20 @@ def test_quantiles(method, axis):
     np.testing.assert_allclose(np.array(found), expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(), (1,), (2, 3), (2, 1, 2), (0,), (0, 2)])
+def test_quantiles_of_shares_of_any_rank(shape):
+    x = RANDOM.standard_normal((4, 7, 3)).astype(np.float32)
+    shares = np.asarray(RANDOM.uniform(0, 1, shape))
+    for options in ({}, {"axis": 1}, {"axis": (0, 2), "keepdims": True}):
+        for found in (mx.quantile(mx.array(x), mx.array(shares, mx.float64), **options),
+                      mx.percentile(mx.array(x), mx.array(100 * shares, mx.float64), **options)):  # fmt: skip
+            # NumPy itself takes no more than two axes, and no fewer than one share.
+            rows = np.quantile(x, [0.5, *shares.reshape(-1)], **options)[1:]
+            expected = rows.reshape((*shape, *rows.shape[1:]))
+            assert found.shape == expected.shape
+            np.testing.assert_allclose(np.array(found), expected, rtol=1e-5, atol=1e-6)
+
+
 def test_nan_makes_medians_nan():
     x = mx.array([[1.0, np.nan, 2.0], [3.0, 1.0, 2.0]])
     assert str(mx.median(x, axis=1).tolist()) == "[nan, 2.0]"

@@ -175,6 +175,19 @@ def test_bincount_looks_at_the_values(generator: np.random.Generator) -> None:
     assert mx.bincount(mx.array([], dtype=mx.int32), minlength=2).tolist() == [0, 0]
 
 
+def test_bincount_needs_no_more_memory_than_its_result() -> None:
+    counted = mx.bincount(mx.array([3, 2**24]))
+    mx.eval(counted)
+    before = mx.get_active_memory()
+    mx.reset_peak_memory()
+    other = mx.bincount(mx.array([3, 2**24]))
+    mx.eval(other)
+    assert counted.nbytes <= mx.get_peak_memory() - before <= 1.3 * counted.nbytes
+    assert other[3].item() == other[-1].item() == 1
+    with pytest.raises(MemoryError, match="Cannot allocate"):
+        mx.eval(mx.bincount(mx.array([2**50])))
+
+
 def test_bincount_of_a_length_works_inside_transforms() -> None:
     x = mx.array([[0, 2, 2], [1, 9, 1]])
     count = lambda row: mx.bincount(row, length=4)  # noqa: E731

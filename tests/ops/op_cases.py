@@ -8,12 +8,17 @@ The rows drive `test_forward`, `test_gradients`, `test_vmap`, `test_side_by_side
 from __future__ import annotations
 
 from .op_case import OpCase
+from .op_cases_convolutions import CONVOLUTION_CASES
 from .op_cases_elementwise import ELEMENTWISE_CASES
 from .op_cases_fast import FAST_CASES
+from .op_cases_forms import FORM_CASES
+from .op_cases_fourier import FOURIER_CASES
 from .op_cases_linalg import LINALG_CASES
+from .op_cases_matrices import MATRIX_CASES
 from .op_cases_ordering import ORDERING_CASES
 from .op_cases_products import PRODUCT_CASES
 from .op_cases_quantized import QUANTIZED_CASES
+from .op_cases_ranks import RANK_CASES
 from .op_cases_reductions import REDUCTION_CASES
 from .op_cases_shapes import SHAPE_CASES
 from .op_cases_statistics import STATISTICS_CASES
@@ -28,6 +33,11 @@ OP_CASES: list[OpCase] = [
     *LINALG_CASES,
     *FAST_CASES,
     *STATISTICS_CASES,
+    *CONVOLUTION_CASES,
+    *FORM_CASES,
+    *FOURIER_CASES,
+    *MATRIX_CASES,
+    *RANK_CASES,
 ]
 CASES_BY_NAME = {case.name: case for case in OP_CASES}
 

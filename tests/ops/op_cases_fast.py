@@ -205,7 +205,7 @@ REST = [
         oracle_dtypes=("float32",),
         ulps=64.0,
         absolute=4.0,
-        differentiable=(),
+        differentiable=(0,),
     ),
     fast(
         "gated_delta_update",
@@ -219,7 +219,8 @@ REST = [
         dtypes=("float32",),
         ulps=16.0,
         absolute=16.0,
-        differentiable=(),
+        differentiable=(0, 1, 2, 3, 4),
+        # Too many combinations of axes: tests/ops/test_public_functions.py maps over a few.
         mapped=False,
     ),
 ]

@@ -4,7 +4,7 @@ mean.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,6 +75,24 @@ def set_item(module: Any, a: Any, value: Any, item: Any) -> Any:
 def set_item_reference(a: Any, value: Any, item: Any) -> Any:
     result = a.copy()
     result[make_item(np, item)] = value
+    return result
+
+
+def put_along_axis(a: Any, value: Any, i: Any, axis: int | None) -> Any:
+    result = a.copy()
+    np.put_along_axis(result, i, value, axis)
+    return result
+
+
+def moving_region(start: Any, axes: Sequence[int], size: Sequence[int]) -> tuple[slice, ...]:
+    """The slices of a region with computed starts along some axes, and all of the others."""
+    starts = dict(zip(axes, start.tolist(), strict=True))
+    return tuple(slice(starts.get(axis, 0), starts.get(axis, 0) + of) for axis, of in enumerate(size))
+
+
+def slice_update(a: Any, value: Any, start: Any, axes: Sequence[int]) -> Any:
+    result = a.copy()
+    result[moving_region(start, axes, value.shape)] = value
     return result
 
 
@@ -349,6 +367,43 @@ INDEXED = [
         lambda a, i, form: GATHERS[form](a, i),
         *[Variant((5, 6, 7), (4,), form=form) for form in GATHERS],
         draws=(ANY, index(-5, 5)),
+    ),
+    view(
+        "put_along_axis",
+        lambda module, a, value, i, axis: module.put_along_axis(a, i, value, axis),
+        put_along_axis,
+        Variant((5, 7), (5, 3), (5, 3), axis=1),
+        Variant((5, 7), (2, 7), (2, 7), axis=0),
+        Variant((2, 5, 3), (2, 4, 3), (2, 4, 3), axis=-2),
+        Variant((5, 7), (4,), (4,), axis=None),
+        draws=(ANY, NONZERO, index(-5, 5)),
+        differentiable=(0, 1),
+        # Where a position occurs twice, MLX gives all its values the gradient, not the one that is kept.
+        oracle_gradients=False,
+    ),
+    view(
+        "slice",
+        lambda module, a, start, axes, size: module.slice(a, start, axes, size),
+        lambda a, start, axes, size: a[moving_region(start, axes, size)],
+        Variant((5, 7), (2,), axes=(0, 1), size=(2, 3)),
+        Variant((5, 7), (1,), axes=(1,), size=(5, 2)),
+        draws=(ANY, index(0, 3)),
+    ),
+    view(
+        "slice_update",
+        lambda module, a, value, start, axes: module.slice_update(a, value, start, axes),
+        slice_update,
+        Variant((5, 7), (2, 3), (2,), axes=(0, 1)),
+        Variant((5, 7), (5, 2), (1,), axes=(1,)),
+        draws=(ANY, NONZERO, index(0, 3)),
+        differentiable=(0, 1),
+    ),
+    view(
+        "unflatten",
+        lambda module, a, axis, shape: module.unflatten(a, axis, shape),
+        lambda a, axis, shape: a.reshape(*a.shape[: axis % a.ndim], *shape, *a.shape[axis % a.ndim + 1 :]),
+        Variant((12,), axis=0, shape=(3, -1)),
+        Variant((5, 6), axis=-1, shape=(2, 3)),
     ),
     view(
         "setitem",

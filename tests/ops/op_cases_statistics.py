@@ -266,7 +266,6 @@ SAMPLES = [
         ulps=8.0,
         absolute=16.0,
         differentiable=(0,),
-        smooth=False,
         **ALONE,
     ),
     OpCase(

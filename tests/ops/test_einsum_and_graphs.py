@@ -172,6 +172,8 @@ def test_simplify_merges_equal_operations() -> None:
     assert text.getvalue().count('label="Exp"') == 1 and simplified is total
     np.testing.assert_allclose(np.array(total), expected, rtol=1e-6)
     assert len(mx.simplify(x, total)) == 2
+    tree = {"loss": mx.exp(x), "gradients": [mx.exp(x)]}
+    assert mx.simplify(tree) is tree and tree["loss"]._node is tree["gradients"][0]._node
     with pytest.raises(ValueError, match="At least one"):
         mx.simplify()
 

@@ -129,6 +129,14 @@ def test_laplace_as_mlx() -> None:
     np.testing.assert_allclose(np.array(ours), np.array(theirs), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_laplace_of_halves_is_rounded_float32(dtype: str) -> None:
+    oracle = pytest.importorskip("mlx.core")
+    ours = mx.random.laplace((1000,), getattr(mx, dtype), 0.5, 2.0, mx.random.key(9)).tolist()
+    theirs = oracle.random.laplace((1000,), getattr(oracle, dtype), 0.5, 2.0, oracle.random.key(9)).tolist()
+    assert ours == theirs
+
+
 def test_state_as_mlx() -> None:
     """Known states split on the host and states that are still to be computed give the same draws."""
     oracle = pytest.importorskip("mlx.core")

@@ -109,6 +109,15 @@ def test_clear_cache():
     assert (allocator.active_bytes, allocator.cache_bytes) == (kept.nbytes, 0)
 
 
+def test_large_requests_ask_the_system_first(monkeypatch):
+    """Linux would promise the memory and end the process when it is written to."""
+    assert 0 < memory.available_memory() <= 1 << 62
+    monkeypatch.setattr(memory, "available_memory", lambda: (3 << 30) - 1)
+    allocator = Allocator(memory_limit=1 << 40)
+    with pytest.raises(MemoryError, match=rf"\[memory\] Cannot allocate {3 << 30} bytes: the system has"):
+        allocator.allocate(3 << 30)
+
+
 def test_memory_limit():
     allocator = Allocator(memory_limit=10_000)
     kept = allocator.allocate(8192)

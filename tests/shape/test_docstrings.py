@@ -9,6 +9,7 @@ import doctest
 import importlib
 import inspect
 import json
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -61,16 +62,21 @@ def test_examples(name: str) -> None:
 
 
 def public(namespace: ModuleType) -> dict[str, Any]:
-    """The functions and classes of a namespace that users see: what MLX has under that name."""
-    listed = NAMES.get(namespace.__name__.replace("tarry", "mlx").replace("mlx.ops", "mlx.core"), {})
+    """The functions and classes of a namespace that users see: its public names, or else those of MLX.
+
+    Names that are imported when somebody asks for them are among them.
+    """
+    listed = getattr(namespace, "__all__", None) or NAMES[namespace.__name__.replace("tarry", "mlx")]
+    found = {name: getattr(namespace, name, None) for name in listed}
     return {
-        name: value
-        for name, value in vars(namespace).items()
-        if name in listed and (inspect.isfunction(value) or inspect.isclass(value))
+        name: value for name, value in found.items() if inspect.isroutine(value) or inspect.isclass(value)
     }
 
 
-@pytest.mark.parametrize("namespace", [mx, mx.random, nn, nn.losses, optim, utils], ids=lambda m: m.__name__)
+CORE = [mx, mx.fast, mx.fft, mx.linalg, mx.random]
+
+
+@pytest.mark.parametrize("namespace", [*CORE, nn, nn.losses, optim, utils], ids=lambda m: m.__name__)
 def test_public_names_have_docstrings(namespace: ModuleType) -> None:
     found = public(namespace)
     assert found
@@ -78,9 +84,50 @@ def test_public_names_have_docstrings(namespace: ModuleType) -> None:
     assert not missing, f"{namespace.__name__}: no docstring for {missing}"
 
 
-@pytest.mark.parametrize("namespace", [mx, mx.random, optim, utils], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("namespace", [*CORE, optim, utils], ids=lambda m: m.__name__)
 def test_public_functions_have_examples(namespace: ModuleType) -> None:
-    functions = {name: value for name, value in public(namespace).items() if inspect.isfunction(value)}
-    missing = {name for name, value in functions.items() if ">>>" not in value.__doc__}
+    found = public(namespace)
+    classes = namespace in CORE
+    missing = {
+        name
+        for name, value in found.items()
+        if ">>>" not in (value.__doc__ or "") and (classes or not inspect.isclass(value))
+    }
     missing -= WITHOUT_EXAMPLE
     assert not missing, f"{namespace.__name__}: no example for {missing}"
+
+
+def test_names_imported_late_are_looked_at() -> None:
+    assert {"quantile", "conv2d", "bincount", "nanmax", "lexsort"} <= set(public(mx))
+
+
+CLASSES = [value for value in public(mx).values() if inspect.isclass(value)]
+
+
+def members(kind: type) -> dict[str, Any]:
+    """The public methods and properties of a class, with those it inherits from classes of Tarry."""
+    found: dict[str, Any] = {}
+    for base in reversed(kind.__mro__):
+        if base.__module__.startswith("tarry."):
+            found.update(vars(base))
+    return {
+        name: value
+        for name, value in found.items()
+        if not name.startswith("_") and (inspect.isfunction(value) or isinstance(value, property))
+    }
+
+
+@pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
+def test_members_are_described(kind: type) -> None:
+    """A member of a public class has an example or names its twin, a function; one does for small classes."""
+    for name, value in members(kind).items():
+        text = value.__doc__ or ""
+        assert text.strip(), f"{kind.__name__}.{name} has no docstring"
+        twin = re.search(r"See `mx\.(\w+)`", text)
+        if twin is not None:
+            assert twin.group(1) == name, f"{kind.__name__}.{name} refers to mx.{twin.group(1)}"
+            assert ">>>" in getattr(mx, name).__doc__
+        elif kind in (mx.array, mx.ArrayAt):
+            assert ">>>" in text, f"{kind.__name__}.{name} has no example"
+        else:
+            assert ">>>" in text or ">>>" in (kind.__doc__ or "")

@@ -126,6 +126,20 @@ def test_own_names_are_listed() -> None:
     assert not own, f"list these in docs/beyond-mlx.md under Names: {sorted(own)}"
 
 
+SPACES = [
+    "fast", "fft", "linalg", "random", "metal", "cuda", "array", "Dtype", "Device", "Stream", "finfo",
+    "iinfo", "ArrayAt", "PrintOptions",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("section", [f"mlx.core.{space}" for space in SPACES])
+def test_own_names_of_modules_and_classes_are_listed(section: str) -> None:
+    space = space_of(section)
+    names = getattr(space, "__all__", None) or [name for name in dir(space) if not name.startswith("_")]
+    own = {name for name in names if name not in NAMES[section] and not is_excused(section, name)}
+    assert not own, f"list these names of {section} in docs/beyond-mlx.md under Names: {sorted(own)}"
+
+
 def test_nothing_private_is_public() -> None:
     """`mx` holds what MLX has, the counters, and nothing that only came in with an import."""
     extra = [name for name in vars(mx) if not name.startswith("_") and inspect.ismodule(getattr(mx, name))]

@@ -109,6 +109,9 @@ def train(batch: Batch) -> mx.array:
 
 reveal_type(network(x))  # array
 mx.eval(train(Batch(x, mx.array([0, 1]))), state)
+mx.exp(x, stream=mx.cpu)
+x.sum(stream=mx.default_stream(mx.cpu))
+mx.zeros(2, device=mx.Device(mx.cpu))
 
 # what a checker should refuse
 mx.zeros("2")  # error: arg-type
@@ -118,3 +121,6 @@ mx.sorted(x)  # error: attr-defined
 mx.compile(loss)("x", x)  # error: arg-type
 x.reshapes(4)  # error: attr-defined
 mx.array([1], dtype="int8")  # error: arg-type
+mx.exp(x, stream="cpu")  # error: arg-type
+x.sum(stream=5)  # error: arg-type
+mx.zeros(2, device="cpu")  # error: arg-type

@@ -9,40 +9,79 @@ from __future__ import annotations
 import numpy as np
 
 
-class DtypeCategory:
-    """A set of dtypes with a place in the hierarchy, for `issubdtype`."""
+class ReadOnly:
+    """An object whose attributes are set when it is made, with `_keep`, and never again."""
+
+    __slots__ = ()
+
+    def _keep(self, **attributes: object) -> None:
+        for name, value in attributes.items():
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"[{type(self).__name__}] The attribute {name!r} of {self!r} cannot be set.")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"[{type(self).__name__}] The attribute {name!r} of {self!r} cannot be deleted.")
+
+
+class DtypeCategory(ReadOnly):
+    """A set of dtypes with a place in the hierarchy, for `issubdtype`. There is one of each name.
+
+    `name` is its name, `parent` the category around it. TypeError when the class is called.
+
+    Example:
+        >>> floating.parent
+        DtypeCategory.inexact
+    """
 
     __slots__ = ("name", "parent")
+    name: str
+    parent: DtypeCategory | None
 
-    def __init__(self, name: str, parent: DtypeCategory | None) -> None:
-        self.name = name
-        self.parent = parent
+    def __init__(self, *_: object, **__: object) -> None:
+        raise TypeError("[DtypeCategory] Categories are not made: mx.generic, mx.number and so on are all.")
 
     def __repr__(self) -> str:
         return f"DtypeCategory.{self.name}"
 
 
-generic = DtypeCategory("generic", None)
-number = DtypeCategory("number", generic)
-integer = DtypeCategory("integer", number)
-signedinteger = DtypeCategory("signedinteger", integer)
-unsignedinteger = DtypeCategory("unsignedinteger", integer)
-inexact = DtypeCategory("inexact", number)
-floating = DtypeCategory("floating", inexact)
-complexfloating = DtypeCategory("complexfloating", inexact)
+def _category(name: str, parent: DtypeCategory | None) -> DtypeCategory:
+    made = object.__new__(DtypeCategory)
+    made._keep(name=name, parent=parent)
+    return made
 
 
-class Dtype:
-    """An element type. `kind` is one of b (bool), u, i, f, c; `code` is its stable number."""
+generic = _category("generic", None)
+number = _category("number", generic)
+integer = _category("integer", number)
+signedinteger = _category("signedinteger", integer)
+unsignedinteger = _category("unsignedinteger", integer)
+inexact = _category("inexact", number)
+floating = _category("floating", inexact)
+complexfloating = _category("complexfloating", inexact)
+
+
+class Dtype(ReadOnly):
+    """An element type; there is one object of each name.
+
+    `name` is its name, `size` the bytes of an element, `category` its place in the hierarchy, `kind` one of
+    b (bool), u, i, f and c, and `code` its stable number. TypeError when the class is called.
+
+    Example:
+        >>> int16.size, int16.category
+        (2, DtypeCategory.signedinteger)
+    """
 
     __slots__ = ("category", "code", "kind", "name", "size")
+    name: str
+    code: int
+    size: int
+    kind: str
+    category: DtypeCategory
 
-    def __init__(self, name: str, code: int, size: int, kind: str, category: DtypeCategory) -> None:
-        self.name = name
-        self.code = code
-        self.size = size
-        self.kind = kind
-        self.category = category
+    def __init__(self, *_: object, **__: object) -> None:
+        raise TypeError("[Dtype] Dtypes are not made: mx.float32, mx.int32 and so on are all.")
 
     def __hash__(self) -> int:
         return self.code
@@ -57,25 +96,33 @@ class Dtype:
         raise TypeError(f"cannot pickle 'Dtype' object {self.name}")
 
 
-bool_ = Dtype("bool", 0, 1, "b", generic)
-uint8 = Dtype("uint8", 1, 1, "u", unsignedinteger)
-uint16 = Dtype("uint16", 2, 2, "u", unsignedinteger)
-uint32 = Dtype("uint32", 3, 4, "u", unsignedinteger)
-uint64 = Dtype("uint64", 4, 8, "u", unsignedinteger)
-int8 = Dtype("int8", 5, 1, "i", signedinteger)
-int16 = Dtype("int16", 6, 2, "i", signedinteger)
-int32 = Dtype("int32", 7, 4, "i", signedinteger)
-int64 = Dtype("int64", 8, 8, "i", signedinteger)
-float16 = Dtype("float16", 9, 2, "f", floating)
-float32 = Dtype("float32", 10, 4, "f", floating)
-float64 = Dtype("float64", 11, 8, "f", floating)
-bfloat16 = Dtype("bfloat16", 12, 2, "f", floating)
-complex64 = Dtype("complex64", 13, 8, "c", complexfloating)
+def _dtype(name: str, code: int, size: int, kind: str, category: DtypeCategory) -> Dtype:
+    made = object.__new__(Dtype)
+    made._keep(name=name, code=code, size=size, kind=kind, category=category)
+    return made
+
+
+bool_ = _dtype("bool", 0, 1, "b", generic)
+uint8 = _dtype("uint8", 1, 1, "u", unsignedinteger)
+uint16 = _dtype("uint16", 2, 2, "u", unsignedinteger)
+uint32 = _dtype("uint32", 3, 4, "u", unsignedinteger)
+uint64 = _dtype("uint64", 4, 8, "u", unsignedinteger)
+int8 = _dtype("int8", 5, 1, "i", signedinteger)
+int16 = _dtype("int16", 6, 2, "i", signedinteger)
+int32 = _dtype("int32", 7, 4, "i", signedinteger)
+int64 = _dtype("int64", 8, 8, "i", signedinteger)
+float16 = _dtype("float16", 9, 2, "f", floating)
+float32 = _dtype("float32", 10, 4, "f", floating)
+float64 = _dtype("float64", 11, 8, "f", floating)
+bfloat16 = _dtype("bfloat16", 12, 2, "f", floating)
+complex64 = _dtype("complex64", 13, 8, "c", complexfloating)
 
 ALL: tuple[Dtype, ...] = (
     bool_, uint8, uint16, uint32, uint64, int8, int16, int32, int64,
     float16, float32, float64, bfloat16, complex64,
 )  # fmt: skip
+# What NumPy calls the kinds of dtypes that hold no numbers: objects, texts and times.
+NO_NUMBERS = "OSUMm"
 BY_NAME: dict[str, Dtype] = {dtype.name: dtype for dtype in ALL}
 
 KIND_ORDER = {"b": 0, "u": 1, "i": 1, "f": 2, "c": 3}

@@ -484,9 +484,14 @@ class Emitter:
         short = is_short(loop, SUM_BLOCK * size)
         frame = self.loops.open_loop(start, blocks_end, size, carried, short=short)
         memory.variables[id(loop.var)] = frame.variable
+        # Positions the loads may use; those that depend on what the body computes have to wait for it.
+        computed = {id(statement) for statement in loop.body}
         for statement in loop.body:
             if isinstance(statement, Instr) and statement.op == "index" and id(statement) in self.live:
-                self._instr(statement)
+                assert isinstance(statement.attribute, Linear)
+                if not any(id(factor) in computed for factor, _ in statement.attribute.terms):
+                    computed.remove(id(statement))
+                    self._instr(statement)
         loaded = {id(instr): memory.transposed_load(instr, size) for instr in loads}
         for number in range(size):
             memory.variables[id(loop.var)] = writer.add(frame.variable, integer(number))

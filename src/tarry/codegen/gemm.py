@@ -34,12 +34,14 @@ MOST_CHUNKS = 256
 LEAST_ITEMS = 8  # where there are fewer strips of C, k is cut into parts
 STRIP_BYTES = 16384  # of sums in variant "columns": half of a 32 KiB cache
 MOST_ROWS = 8  # of A in variants "rows" and "columns"
-DEPTH_BYTES = 2048  # of a row of A in one block of k: a sliver of B then fits a 32 KiB cache
+TILE_BYTES = 24576  # of A's rows under a tile in one block of k: they stay in a 32 KiB cache
+DIRECT_BYTES = 2048  # of a row of A in one block of k where B, too, has to stay there
 GROUP_SLIVERS = 4  # of B packed side by side: whole rows of cache lines
-GROUP_TILES = 8  # of A, likewise
+GROUP_TILES = 32  # of A packed side by side, each over a piece of k: few pages are touched at a time
+PACK_DEPTH = 512  # of such a piece
 ROW_PADDING = 16  # elements between packed rows of A: they fall into different cache sets
 BLOCK_ROWS = 48  # of C in one item: they and what they read stay in the second cache
-BLOCK_SLIVERS = 32  # of B in one item
+BLOCK_SLIVERS = 16  # of B in one item
 LEAST_BLOCKS = 16  # items for the threads, if there is enough to do
 SMALL_A = 1 << 14  # elements that stay in the cache, so that packing them does not pay
 SMALL_B = 1 << 15
@@ -140,7 +142,8 @@ class GemmCode:
         """The slots row_block, column_block, depth_block, packs_a and packs_b for these sizes."""
         if self.uses_tiles:
             packs_b = self.variant == "packed"
-            depth = even_block(problem.k, DEPTH_BYTES // self.spec.element.cell_bytes, 8)
+            row_bytes = TILE_BYTES // self.tile.height if packs_b else DIRECT_BYTES
+            depth = even_block(problem.k, row_bytes // self.spec.element.cell_bytes, 8)
             packs_a = packs_b and self.packs_a(problem)
             return (*self.tile_blocks(problem), depth, int(packs_a), int(packs_b))
         columns, depth = max(1, problem.n), max(1, problem.k)
@@ -200,7 +203,8 @@ class GemmCode:
         if symbol == self.pack_symbol:
             _, _, _, packs_a, packs_b = self.blocks(problem)
             tiles, slivers = -(-problem.m // self.tile.height), -(-problem.n // self.tile.columns)
-            items = packs_a * problem.a_matrices * -(-tiles // GROUP_TILES)
+            pieces = -(-problem.k // PACK_DEPTH)
+            items = packs_a * problem.a_matrices * -(-tiles // GROUP_TILES) * pieces
             items += packs_b * problem.b_matrices * -(-slivers // GROUP_SLIVERS)
             packed = packs_a * problem.a_matrices * problem.m + packs_b * problem.b_matrices * problem.n
             work = 4 * packed * problem.k  # a packed element costs about four products
@@ -257,7 +261,7 @@ def reads_in_place(problem: GemmProblem, spec: GemmSpec, tile: TileShape) -> boo
         return False
     if problem.a_strides[1] != 1 and problem.m * problem.k > SMALL_A:
         return False
-    depth = min(problem.k, DEPTH_BYTES // spec.element.cell_bytes)
+    depth = min(problem.k, DIRECT_BYTES // spec.element.cell_bytes)
     return fits_first_cache(depth, problem.b_strides[0] * spec.element.cell_bytes)
 
 

@@ -14,7 +14,8 @@ from tarry.codegen.gemm_pack import PackedLayout
 from tarry.codegen.gemm_slots import EpilogueCall, GemmSlots
 from tarry.codegen.gemm_tile import TILE_PARAMETERS
 
-PANEL_SLIVERS = 8  # of B in the second cache while rows of A pass: 256 KiB
+PANEL_SLIVERS = 8  # of B that rows of A pass at most
+PANEL_ROWS = 4096  # of all these slivers, in the second cache meanwhile: 256 KiB where a row is 64 bytes
 
 
 def copy_row(build: KernelBuilder, move: Callable[[str, int], None], count: str) -> None:
@@ -122,13 +123,15 @@ class TileMultiply:
             self.resume = build.compare("ne", k, 0)
             self.last = build.compare("sge", build.add(k, slots["depth_block"]), slots["k"])
             self.k = k
-            panel = PANEL_SLIVERS * self.columns
+            fitting = build.integer("udiv", PANEL_ROWS, build.maximum(self.length, 1))
+            slivers = build.minimum(build.maximum(fitting, 1), PANEL_SLIVERS)
+            panel = build.multiply(slivers, self.columns)
             build.repeat(column, self.column_stop, panel, lambda c: self.multiply_panel(row, c, panel))
 
         build.repeat(0, k_stop, slots["depth_block"], depth_block)
         self.epilogue.run(self.batch, (row, self.row_stop), (column, self.column_stop))
 
-    def multiply_panel(self, row: str, column: str, panel: int) -> None:
+    def multiply_panel(self, row: str, column: str, panel: str) -> None:
         """All rows of a block times a few slivers, which stay in the second cache meanwhile."""
         build = self.build
         stop = build.minimum(build.add(column, panel), self.column_stop)

@@ -9,7 +9,7 @@ narrow dtypes are converted once. Packed A follows packed B.
 Three inner functions move the elements: runs of neighbours, squares to transpose, and single ones.
 """
 
-from tarry.codegen.gemm import GROUP_SLIVERS, GROUP_TILES, ROW_PADDING
+from tarry.codegen.gemm import GROUP_SLIVERS, GROUP_TILES, PACK_DEPTH, ROW_PADDING
 from tarry.codegen.gemm_builder import KernelBuilder, Values
 from tarry.codegen.gemm_slots import GemmSlots
 
@@ -190,7 +190,8 @@ class PackFunctions:
 
 
 class Packer:
-    """Writes the step that packs; its work items are groups of slivers of B, then groups of tiles of A."""
+    """Writes the step that packs; its work items are groups of slivers of B, then pieces of groups of tiles
+    of A."""
 
     def __init__(
         self, build: KernelBuilder, tile_rows: int, tile_columns: int, functions: PackFunctions
@@ -209,7 +210,8 @@ class Packer:
         groups_b = build.divide_up(layout.slivers, GROUP_SLIVERS)
         groups_a = build.divide_up(layout.tiles, GROUP_TILES)
         items_b = build.multiply(layout.b_matrices, groups_b)
-        items_a = build.multiply(layout.a_matrices, groups_a)
+        pieces_a = build.divide_up(slots["k"], PACK_DEPTH)
+        items_a = build.multiply(layout.a_matrices, build.multiply(groups_a, pieces_a))
         low, high = slots.item_range(build.add(items_b, items_a))
 
         def item(index: str) -> None:
@@ -218,8 +220,10 @@ class Packer:
                 self.pack_slivers(matrix, build.multiply(group, GROUP_SLIVERS))
 
             def pack_a() -> None:
-                matrix, group = build.divide(build.subtract(index, items_b), groups_a)
-                self.pack_rows(matrix, build.multiply(group, GROUP_TILES * self.tile_rows))
+                rest, piece = build.divide(build.subtract(index, items_b), pieces_a)
+                matrix, group = build.divide(rest, groups_a)
+                first = build.multiply(group, GROUP_TILES * self.tile_rows)
+                self.pack_rows(matrix, first, build.multiply(piece, PACK_DEPTH))
 
             build.choose(build.compare("slt", index, items_b), pack_b, pack_a)
 
@@ -319,60 +323,70 @@ class Packer:
 
     # A
 
-    def pack_rows(self, matrix: str, first: str) -> None:
-        """The rows of a few tiles. Rows past the edge hold whatever was there: their results are dropped."""
+    def pack_rows(self, matrix: str, first: str, k: str) -> None:
+        """The rows of some tiles, a piece of k. Rows past the edge hold whatever was there: their results are
+        dropped. A last piece that is shorter than what is moved at once goes over some of the one before.
+        """
         build, slots, layout = self.build, self.slots, self.layout
         rows = build.minimum(build.subtract(slots["m"], first), GROUP_TILES * self.tile_rows)
         offset = slots.offset("a", slots.indices(matrix, layout.a_extents))
-        source = build.stored(slots["a"], build.add(offset, build.multiply(first, slots["a_row"])))
+        length = build.minimum(build.subtract(slots["k"], k), PACK_DEPTH)
+        corner = build.add(build.multiply(first, slots["a_row"]), build.multiply(k, slots["a_column"]))
+        source = build.stored(slots["a"], build.add(offset, corner))
         packed = build.scalar(layout.a_start, build.multiply(matrix, layout.a_matrix))
-        place = build.scalar(packed, build.multiply(first, layout.a_row))
+        inside = build.add(build.multiply(first, layout.a_row), build.multiply(k, layout.a_column))
+        place = build.scalar(packed, inside)
         along = build.compare("eq", slots["a_column"], 1)
         enough = build.compare("sge", slots["k"], self.tile_columns)
 
         def otherwise() -> None:
             if self.components == 2:
-                self.pack_elements(source, place, rows, "0")
+                self.pack_elements(source, place, (rows, length), "0")
                 return
             square = build.select(build.compare("slt", rows, slots["k"]), rows, slots["k"])
             fits = build.both(
                 build.compare("eq", slots["a_row"], 1), build.compare("sge", square, build.lanes)
             )
             done = build.select(fits, rows, 0)
-            self.transpose_rows(source, place, done)
-            self.pack_elements(source, place, rows, done)
+            self.transpose_rows(source, place, (done, length))
+            self.pack_elements(source, place, (rows, length), done)
 
-        build.choose(build.both(along, enough), lambda: self.copy_rows(source, place, rows), otherwise)
+        build.choose(
+            build.both(along, enough), lambda: self.copy_rows(source, place, (rows, length)), otherwise
+        )
 
-    def copy_rows(self, source: str, place: str, rows: str) -> None:
+    def copy_rows(self, source: str, place: str, sizes: tuple[str, str]) -> None:
         """Elements along k are neighbours: whole pieces, the last of which may go over some again."""
         build, slots, layout = self.build, self.slots, self.layout
-        pieces = build.integer("udiv", slots["k"], self.tile_columns)
-        last = build.subtract(slots["k"], self.tile_columns)
+        rows, length = sizes
+        pieces = build.integer("udiv", length, self.tile_columns)
+        last = build.subtract(length, self.tile_columns)
         piece = self.tile_columns * self.components
         end = build.accumulated(place, last)
         for start, target, count in ((source, place, pieces), (build.stored(source, last), end, 1)):
             values: list[str | int] = [start, target, slots["a_row"], layout.a_row, piece, rows, count]
             build.call(self.functions.rows, RUN_PARAMETERS, values)
 
-    def transpose_rows(self, source: str, place: str, rows: str) -> None:
+    def transpose_rows(self, source: str, place: str, sizes: tuple[str, str]) -> None:
         """Rows are neighbours: transpose squares."""
         build, slots, layout = self.build, self.slots, self.layout
-        for k, bands in self.parts(slots["k"]):
+        rows, length = sizes
+        for k, bands in self.parts(length):
             start, target = build.stored(source, build.multiply(k, slots["a_column"])), build.scalar(place, k)
-            last = build.subtract(build.subtract(slots["k"], k), 1)
+            last = build.subtract(build.subtract(length, k), 1)
             for row, squares in self.parts(rows):
                 corner = build.scalar(target, build.multiply(row, layout.a_row))
                 strides = slots["a_column"], layout.a_row
                 values = [build.stored(start, row), corner, *strides, last, bands, squares]
                 build.call(self.functions.squares, SQUARE_PARAMETERS, values)
 
-    def pack_elements(self, source: str, place: str, rows: str, first: str) -> None:
+    def pack_elements(self, source: str, place: str, sizes: tuple[str, str], first: str) -> None:
         """Rows from `first` on, with any strides."""
         build, slots = self.build, self.slots
+        rows, length = sizes
         start = build.stored(source, build.multiply(first, slots["a_row"]))
         target = build.scalar(place, build.multiply(first, self.layout.a_row))
         layout = self.layout
         strides: list[str | int] = [slots["a_row"], slots["a_column"], layout.a_row, layout.a_column, 1]
-        values: list[str | int] = [start, target, *strides, build.subtract(rows, first), slots["k"]]
+        values: list[str | int] = [start, target, *strides, build.subtract(rows, first), length]
         build.call(self.functions.elements, ELEMENT_PARAMETERS, values)

@@ -2,7 +2,8 @@
 
 Numbers become unsigned keys of the same order (`sort_keys`). A run of elements is sorted by the digits of its
 keys, the last one first, which keeps equal keys in order (Knuth, The Art of Computer Programming, volume 3,
-section 5.2.5); a digit that all keys share is passed over, and short runs are sorted by insertion. The kernel
+section 5.2.5); a digit that all keys share is passed over. Short runs are sorted by counting for each element
+how many are less (section 5.2), or by insertion where vectors of elements are no use. The kernel
 `rows` takes rows one after the other, each in scratch memory of its chunk; the kernels of `sort_parts`, a
 module of their own, put all chunks to work on one long row.
 """
@@ -16,13 +17,14 @@ from tarry.codegen.gemm_element import ELEMENTS, VectorTarget
 from tarry.codegen.sort_keys import Elements, repeat_by_fours
 from tarry.codegen.sort_layout import PART_STEPS, SORT_KEYS, sort_symbols
 from tarry.codegen.sort_parts import PartsWriter
+from tarry.codegen.sort_short import sort_by_counting
 
 # The arguments: addresses of the rows, of the results and of scratch memory, then integers.
 RUN, MOVE, MOVE_OUT = "sort_run", "move_elements", "move_results"
 SLOTS = ("source", "result", "scratch", "rows", "length", "parts")
-# Runs up to this length are sorted by insertion, those below the next by digits of 8 bits, others by 11 bits:
-# fewer passes, but more digits to count.
-SHORT_RUN = 32
+# Runs up to a length by the bits of an element are sorted by counting (where these are 128, by insertion),
+# those below the next by digits of 8 bits, others by 11 bits: fewer passes, but more digits to count.
+SHORT_RUN = {8: 64, 16: 96, 32: 192, 64: 128, 128: 32}
 LONG_RUN = 4096
 DIGIT_BITS, WIDE_DIGIT_BITS = 8, 11
 RUN_PARAMETERS = (("ptr", "elements"), ("ptr", "others"), ("ptr", "result"), ("i64", "length"))
@@ -133,16 +135,21 @@ class _RunWriter:
         plans = [_Digits(key_bits, bits) for bits in (DIGIT_BITS, WIDE_DIGIT_BITS)]
         counts = b.stack_array("i32", max(plan.cells for plan in plans))
         b.start()
-        short = b.compare("sle", "%length", SHORT_RUN)
+        bits = self.elements.bytes * 8
+        short = b.compare("sle", "%length", SHORT_RUN[bits])
         narrow = b.compare("slt", "%length", LONG_RUN)
         longer: list[Callable[[], None]] = [
             lambda: self._sort_long(plans[0], counts), lambda: self._sort_long(plans[1], counts)
         ]  # fmt: skip
-        b.choose(short, self._sort_short, lambda: b.choose(narrow, *longer))
+        sort_short = self._insert_all if bits == 128 else self._sort_by_counting
+        b.choose(short, sort_short, lambda: b.choose(narrow, *longer))
 
     # short runs
 
-    def _sort_short(self) -> None:
+    def _sort_by_counting(self) -> None:
+        sort_by_counting(self.builder, self.elements)
+
+    def _insert_all(self) -> None:
         """Each element goes in front of the greater ones before it."""
         b = self.builder
 

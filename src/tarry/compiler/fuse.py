@@ -12,26 +12,29 @@ Rules, in this order:
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+
 from tarry.compiler.access import PulledViews, StridedView, Unreachable, strided_view
-from tarry.compiler.group import Group
+from tarry.compiler.group import MOST_INSTANCES, Group
 from tarry.compiler.hasten import hasten_results
 from tarry.compiler.program import SymbolicShape, Value, ValueGraph
-from tarry.compiler.recompute import worth_storing
-from tarry.graph.primitive import Primitive
+from tarry.compiler.recompute import surely_worth_storing, worth_storing
+from tarry.compiler.trace import Instance
 from tarry.loops.builder import Builder
 from tarry.loops.ir import Instr
-from tarry.ops.calls import Call
-from tarry.ops.elementwise import Constant, Elementwise
-from tarry.ops.generators import Iota
-from tarry.ops.indexed import Gather, Scatter
-from tarry.ops.products import Matmul
-from tarry.ops.slices import SliceUpdate
-from tarry.ops.structure import Broadcast, Reduction, Reshape, Transpose, View
+from tarry.ops.elementwise import Elementwise
+from tarry.ops.structure import Reshape
 
-# Longer chains are cut, so that no kernel takes LLVM seconds; equal pieces share one kernel.
+# Longer chains and larger trees are cut, so that no kernel takes LLVM seconds; equal pieces share one kernel.
+# What is left of MOST_INSTANCES is for what joins.
 LONGEST_CHAIN = 512
+LARGEST_TREE = MOST_INSTANCES * 7 // 8
 # So many pieces of joins inside joins may be read at positions of their own.
 MOST_PIECES = 16
+# So many groups are tried for a value, and so often all values are grouped anew.
+MOST_CANDIDATES = 32
+MOST_TURNS = 8
 
 
 class Copy(Elementwise):
@@ -72,15 +75,19 @@ def fuse(graph: ValueGraph) -> Fusion:
     _store_required(fusion)
     _cut_long_chains(fusion)
     _cut_nested_joins(fusion)
-    new = fusion.stored
-    while True:
+    fusion.stored |= surely_worth_storing(graph.values, fusion.stored)
+    new = set(fusion.stored)
+    for _ in range(MOST_TURNS):
         # What could be reached before still can: more stored values only make traces shorter.
-        _store_unreachable(fusion, [value for value in graph.values if value in new])
+        _store_unreachable(fusion, new)
         _group(fusion)
-        new = worth_storing(graph.values, fusion.groups, fusion.stored)
+        new = worth_storing(graph.values, fusion.groups, fusion.stored) or _parts_of_large(fusion)
         if not new:
-            return fusion
+            break
         fusion.stored |= new
+    else:
+        fusion.stored -= new
+    return fusion
 
 
 def _copy_strided_leaves(graph: ValueGraph) -> ValueGraph:
@@ -115,11 +122,10 @@ def _own_bases(graph: ValueGraph) -> ValueGraph:
         uses[value] = uses.get(value, 0) + 1
     values: list[Value] = []
     for value in graph.values:
-        if isinstance(value.primitive, (Scatter, SliceUpdate)):
+        if value.primitive is not None and value.primitive.updates:
             base = value.inputs[0]
-            gathered = isinstance(base.primitive, Gather)
-            kept = base.leaf and not base.donated
-            if kept or base.view or base.reduction or gathered or uses[base] > 1:
+            kept = not base.donated if base.primitive is None else base.primitive.moves
+            if kept or base.reduction or uses[base] > 1:
                 copy = Value(-1 - len(graph.values) - len(values), _COPY, (base,), base.shape, base.dtype)
                 values.append(copy)
                 value.inputs = (copy, *value.inputs[1:])
@@ -134,14 +140,14 @@ def _store_required(fusion: Fusion) -> None:
     stored = fusion.stored
     for value in fusion.graph.values:
         primitive = value.primitive
-        if value.leaf:
+        if primitive is None:
             continue
-        if value.reduction or is_barrier(primitive):
+        if value.reduction or primitive.barrier:
             stored.add(value)
-        if isinstance(primitive, (Matmul, Call)):
+        if primitive.reads_strides:
             for source in value.inputs:
                 _store_under(source, stored)
-        elif isinstance(primitive, (Scatter, SliceUpdate)) and not value.inputs[0].leaf:
+        elif primitive.updates and not value.inputs[0].leaf:
             stored.add(value.inputs[0])
     for value in fusion.graph.outputs:
         _store_output(value, fusion)
@@ -168,11 +174,6 @@ def _cut_nested_joins(fusion: Fusion) -> None:
         pieces[value] = sum(counts)
 
 
-def is_barrier(primitive: Primitive | None) -> bool:
-    """Whether the op has a kernel, or several, of its own."""
-    return not isinstance(primitive, (Elementwise, Gather, Constant, Iota, View, Reduction))
-
-
 def _store_under(value: Value, stored: set[Value]) -> None:
     """Store what makes `value` strides over memory."""
     found = strided_view(value, stored)
@@ -190,12 +191,12 @@ def _store_output(value: Value, fusion: Fusion) -> None:
         fusion.stored.add(value)
         return
     base = value
-    while isinstance(base.primitive, (Transpose, Reshape, Broadcast)):
+    while base.primitive is not None and base.primitive.shows_all:
         base = base.inputs[0]
     found = strided_view(value, fusion.stored)
     if isinstance(found, StridedView):
         fusion.aliases[value] = found
-    elif base is not value and not base.leaf and not isinstance(base.primitive, (Constant, Iota)):
+    elif base is not value and base.inputs:
         _store_under(value, fusion.stored)
         found = strided_view(value, fusion.stored)
         assert isinstance(found, StridedView)
@@ -219,8 +220,10 @@ def _cut_long_chains(fusion: Fusion) -> None:
             fusion.stored.add(value)
 
 
-def _store_unreachable(fusion: Fusion, waiting: list[Value]) -> None:
+def _store_unreachable(fusion: Fusion, new: set[Value]) -> None:
     """Store what a position cannot be pulled through, for each of the stored values on its own."""
+    # The first ones first: of what they store, the others' traces are shorter.
+    waiting = [value for value in reversed(fusion.graph.values) if value in new]
     while waiting:
         value = waiting.pop()
         try:
@@ -230,6 +233,42 @@ def _store_unreachable(fusion: Fusion, waiting: list[Value]) -> None:
                 raise AssertionError(f"[fuse] {problem.value!r} cannot be reached.") from None
             fusion.stored.add(problem.value)
             waiting.extend((value, problem.value))
+
+
+def _parts_of_large(fusion: Fusion) -> set[Value]:
+    """What to store where a kernel would be too large although it computes one value."""
+    found: set[Value] = set()
+    for group in fusion.groups:
+        if len(group.trace.instances) > MOST_INSTANCES:
+            found.update(_parts(group.trace.instances))
+    return found - fusion.stored
+
+
+def _parts(instances: Sequence[Instance]) -> list[Value]:
+    """What to store so that no piece is computed from more than LARGEST_TREE of these instances.
+
+    An instance that several others need counts for the first of them.
+    """
+    found: dict[Value, None] = {}
+    sizes: dict[Instance, int] = {}
+    for instance in instances:
+        operands = sorted(dict.fromkeys(instance.operands), key=sizes.__getitem__, reverse=True)
+        total = 1 + sum([sizes[operand] for operand in operands])
+        if total > LARGEST_TREE:
+            for operand in operands:
+                # All large ones, so that pieces are alike, then as many others as it takes.
+                if total <= LARGEST_TREE and 2 * sizes[operand] <= LARGEST_TREE:
+                    break
+                part = operand.value
+                while part.view and len(part.inputs) == 1:
+                    part = part.inputs[0]
+                if part.elementwise and not operand.loaded:
+                    found[part] = None
+                    total -= sizes[operand]
+        for operand in operands:
+            sizes[operand] = 0
+        sizes[instance] = total
+    return list(found)
 
 
 # 3. which stored values share a kernel
@@ -247,42 +286,40 @@ def _group_alone(value: Value, fusion: Fusion) -> Group:
 def _group(fusion: Fusion) -> None:
     fusion.groups = []
     group_of: dict[Value, Group] = {}
-    readers: dict[Value, list[Group]] = {}
+    readers: dict[Value, dict[Group, None]] = {}
     calls: dict[tuple[int, tuple[Value, ...]], Group] = {}
     order = [value for value in fusion.graph.values if value in fusion.stored]
     for value in order:
-        if isinstance(value.primitive, Call) and _join_call(value, value.primitive, calls, group_of):
+        assert value.primitive is not None
+        call = value.primitive.result_of()
+        if call is not None and _join_call(value, call, calls, group_of):
             continue
         candidates = _candidates(value, fusion, group_of, readers)
         home: Group | None = None
         alone = _group_alone(value, fusion)
         for group in candidates:
-            if group.join(alone, group_of, fusion.groups):
+            known = len(group.external)
+            if group.join(alone, group_of):
                 home = group
                 break
         if home is None:
-            home = alone
+            home, known = alone, 0
             home.attach(len(fusion.groups), group_of)
             fusion.groups.append(home)
         group_of[value] = home
-        if isinstance(value.primitive, Call):
+        if call is not None:
             home.results = [value]
-            calls[value.primitive.call, value.inputs] = home
-        for source in home.external:
-            groups = readers.setdefault(source, [])
-            if home not in groups:
-                groups.append(home)
+            calls[call, value.inputs] = home
+        for source in itertools.islice(home.external, known, None):
+            readers.setdefault(source, {})[home] = None
     fusion.groups = hasten_results(_ordered(fusion.groups))
 
 
 def _join_call(
-    value: Value,
-    primitive: Call,
-    calls: dict[tuple[int, tuple[Value, ...]], Group],
-    group_of: dict[Value, Group],
+    value: Value, call: int, calls: dict[tuple[int, tuple[Value, ...]], Group], group_of: dict[Value, Group]
 ) -> bool:
     """Whether the value is another result of a call that has its group; then it is in it."""
-    group = calls.get((primitive.call, value.inputs))
+    group = calls.get((call, value.inputs))
     if group is None:
         return False
     group.results.append(value)
@@ -291,23 +328,19 @@ def _join_call(
 
 
 def _candidates(
-    value: Value, fusion: Fusion, group_of: dict[Value, Group], readers: dict[Value, list[Group]]
+    value: Value, fusion: Fusion, group_of: dict[Value, Group], readers: dict[Value, dict[Group, None]]
 ) -> list[Group]:
     """Groups the value might join: those it reads from, latest first, then those that read the same data."""
-    if is_barrier(value.primitive):
+    assert value.primitive is not None
+    if value.primitive.barrier:
         return []
     sources = _direct_sources(value, fusion.stored)
-    found: list[Group] = []
+    before = {group_of[source] for source in sources if source in group_of}
+    found = dict.fromkeys(sorted(before, key=lambda group: -group.number))
     for source in sources:
-        group = group_of.get(source)
-        if group is not None and group not in found:
-            found.append(group)
-    found.sort(key=lambda group: -group.number)
-    for source in sources:
-        for group in reversed(readers.get(source, [])[-4:]):
-            if group not in found:
-                found.append(group)
-    return [group for group in found if not group.alone]
+        for group in itertools.islice(reversed(readers.get(source, {})), 4):
+            found[group] = None
+    return [group for group in found if not group.alone][:MOST_CANDIDATES]
 
 
 def _direct_sources(value: Value, stored: set[Value]) -> list[Value]:

@@ -10,12 +10,15 @@ full values, and between passes row values are computed from finished reductions
   total   accumulated over everything, by all threads; known when the loops have ended
   final   computed from totals after the loops
 
-A matrix product is a group, too: its members are the product and elementwise values computed from it at the
-same position, its epilogue. Scatters and slice updates are groups of one value, and the results of one call
-of a host function are a group.
+An op with a kernel of its own (a barrier) is a group, too. Of one that takes an epilogue, a matrix product,
+the members are the result and elementwise values computed from it at the same position. Others are groups of
+one value, and the results of one call of a host function are a group. What sort of barrier an op is, it says
+itself (`graph.primitive`).
 """
 
 from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
 
 from tarry.compiler.access import (
     Position,
@@ -27,17 +30,14 @@ from tarry.compiler.access import (
 )
 from tarry.compiler.program import SymbolicShape, Value
 from tarry.compiler.trace import Instance, Trace, reached_from
+from tarry.graph.primitive import Primitive
 from tarry.loops.poly import ONE, Poly
-from tarry.ops.calls import Call
 from tarry.ops.generators import Iota
-from tarry.ops.indexed import Scatter
-from tarry.ops.products import Matmul
-from tarry.ops.scans import Scan
-from tarry.ops.slices import SliceUpdate
 from tarry.ops.structure import Reduction
 
 # A kernel of more values than this takes LLVM too long.
 MOST_INSTANCES = 1024
+SLACK = 128
 
 
 class Member:
@@ -77,7 +77,12 @@ class Placement:
 
 
 class Group:
-    """See the top of this file. `depends`: the groups it reads from; `ancestors`: the bits of all before.
+    """See the top of this file.
+
+    depends     the groups it reads from
+    users       the groups that read from it
+    ancestors   the bits of all groups before
+    external    what it reads from memory, in order
 
     `pulled` remembers the pieces of views for all groups of a program, by their spaces.
     """
@@ -88,20 +93,22 @@ class Group:
         self.members: dict[Value, Member] = {}
         self.reduced: frozenset[int] = frozenset()
         self.depends: set[Group] = set()
+        self.users: set[Group] = set()
         self.ancestors = 0
-        self.external: list[Value] = []
+        self.external: dict[Value, None] = {}
         primitive = value.primitive
-        self.barrier = _barrier(value)
-        # A product takes elementwise work on its result in, as its epilogue; other barriers take nothing.
-        self.alone = self.barrier and not (isinstance(primitive, Matmul) and value.shape[-1] != ONE)
+        assert primitive is not None
+        self.barrier = primitive.barrier
+        # A column is not worth an epilogue.
+        self.alone = self.barrier and not (primitive.takes_epilogue and value.shape[-1] != ONE)
         self.value = value
-        # Of a call: those that the program uses.
-        self.results: list[Value] = [value] if isinstance(primitive, Call) else []
+        # Of an op with several results: those that the program uses.
+        self.results: list[Value] = [value] if primitive.result_of() is not None else []
         shape = _loop_shape(value)
         self.space: tuple[Poly, ...] = tuple([extent for extent in shape if extent != ONE])
         self.trace = Trace(stored, dict(enumerate(self.space)), pulled.setdefault(self.space, {}))
         if self.barrier:
-            self._trace_barrier(value)
+            self._trace_barrier(value, primitive)
             _require_places(self.trace)
             return
         if isinstance(primitive, Reduction) and value.reduction:
@@ -138,11 +145,13 @@ class Group:
         """Give a group of one value its number, and note which groups it reads from."""
         self.number = number
         self.depends = set()
+        self.users = set()
         self.ancestors = 0
         for source in self.external:
             other = group_of.get(source)
             if other is not None and other is not self:
                 self.depends.add(other)
+                other.users.add(self)
                 self.ancestors |= other.ancestors | 1 << other.number
 
     def still_holds(self) -> bool:
@@ -152,16 +161,11 @@ class Group:
         computed = [instance.value for instance in self.trace.instances if not instance.loaded]
         return not any(value in self.stored and value is not self.value for value in computed)
 
-    def join(self, other: Group, group_of: dict[Value, Group], groups: list[Group]) -> bool:
+    def join(self, other: Group, group_of: dict[Value, Group]) -> bool:
         """Take the value of a group of one in, if the loops fit and no third group would have to run both
         before and after.
-
-        `groups` are all groups so far.
         """
         value = other.value
-        before = len(self.trace.instances)
-        if before + len(other.trace.instances) > MOST_INSTANCES:
-            return False
         placement = self._place(value)
         if placement is None:
             return False
@@ -170,9 +174,13 @@ class Group:
         new = self._new_dependencies(other, group_of)
         if new is None:
             return False
+        before = len(self.trace.instances)
         try:
             sink = self.trace.add(placement.source, placement.sink, placement.source is value)
         except Unreachable:
+            self.trace.undo()
+            return False
+        if self._too_large(before, len(other.trace.instances)):
             self.trace.undo()
             return False
         own = reached_from(sink)
@@ -183,8 +191,17 @@ class Group:
             return False
         self._admit(value, placement, sink, stage, own)
         if new:
-            self._depend(new, groups)
+            self._depend(new)
         return True
+
+    def _too_large(self, before: int, alone: int) -> bool:
+        """Whether what was traced since there were `before` instances, `alone` of its own, is too much.
+
+        What shares most of it may exceed the bound by a little: apart, that would be computed twice.
+        """
+        total = len(self.trace.instances)
+        shared = alone - (total - before)
+        return total > MOST_INSTANCES and (total - before > shared or total > MOST_INSTANCES + SLACK)
 
     def _new_dependencies(self, alone: Group, group_of: dict[Value, Group]) -> set[Group] | None:
         """Groups that a group of one reads from, but this one does not yet; None if it must not."""
@@ -199,14 +216,18 @@ class Group:
                 new.add(other)
         return new
 
-    def _depend(self, new: set[Group], groups: list[Group]) -> None:
+    def _depend(self, new: set[Group]) -> None:
         self.depends |= new
         before = 0
         for other in new:
+            other.users.add(self)
             before |= other.ancestors | 1 << other.number
-        for group in groups:
-            if group is self or group.ancestors >> self.number & 1:
+        later = [self]
+        while later:
+            group = later.pop()
+            if group.ancestors | before != group.ancestors:
                 group.ancestors |= before
+                later.extend(group.users)
 
     def _place(self, value: Value) -> Placement | None:
         if value.reduction:
@@ -282,45 +303,27 @@ class Group:
         if placement.reduced is not None:
             self.reduced = placement.reduced
         self.members[value] = Member(value, placement.level, placement.result, stage, sink)
-        for source in _read(own):
-            if source not in self.members and source not in self.external:
-                self.external.append(source)
+        self.external.update(dict.fromkeys([source for source in _read(own) if source not in self.members]))
 
     # kernels of their own
 
-    def _trace_barrier(self, value: Value) -> None:
-        primitive = value.primitive
+    def _trace_barrier(self, value: Value, primitive: Primitive) -> None:
         position = self.position(_loop_shape(value), list(range(len(self.space))))
-        if isinstance(primitive, Matmul):
+        if primitive.reads_strides:
             for source in value.inputs:
                 found = strided_view(source, self.stored)
                 assert isinstance(found, StridedView)
-                self.external.append(found.base)
+                self.external[found.base] = None
             if not self.alone:
                 self.members[value] = Member(value, "full", position, 0, self.trace.add(value, position))
             return
-        if isinstance(primitive, (Scatter, SliceUpdate)):
-            self.external.append(value.inputs[0])
-            self.trace.add(value.inputs[1], position)
-            if isinstance(primitive, Scatter):
-                at = tuple([position[axis] for axis in primitive.index_axes])
-                for index in value.inputs[2:]:
-                    self.trace.add(index, at)
-            read = _read(self.trace.instances)
-            self.external.extend([source for source in read if source not in self.external])
-            return
-        if isinstance(primitive, Call):
-            for source in value.inputs:
-                found = strided_view(source, self.stored)
-                assert isinstance(found, StridedView)
-                self.external.append(found.base)
-            return
-        if isinstance(primitive, Scan):
-            for source in value.inputs:
-                self.trace.add(source, position)
-            self.external.extend(_read(self.trace.instances))
-            return
-        raise AssertionError(f"[group] no kernel for {value!r}")
+        for number, source in enumerate(value.inputs):
+            if primitive.updates and number == 0:
+                self.external[source] = None
+                continue
+            axes = primitive.operand_axes(number)
+            self.trace.add(source, position if axes is None else tuple([position[axis] for axis in axes]))
+        self.external.update(dict.fromkeys(_read(self.trace.instances)))
 
     def __str__(self) -> str:
         listed = ", ".join(f"%{v.number} {m.level}@{m.stage}" for v, m in self.members.items())
@@ -328,6 +331,25 @@ class Group:
             listed = repr(self.value)
         space = " ".join(f"{e}{'r' if a in self.reduced else ''}" for a, e in enumerate(self.space))
         return f"[{space}] {listed}"
+
+
+def reached_bits(
+    instances: Sequence[Instance], members: Mapping[Value, Member], known: Container[Instance] = ()
+) -> dict[Instance, int]:
+    """What each of a group's instances is computed from, also by way of other members, a bit for each of
+    them in order; what is `known` is not computed.
+    """
+    reached: dict[Instance, int] = {}
+    for number, instance in enumerate(instances):
+        bits = 1 << number
+        if instance not in known:
+            for operand in instance.operands:
+                bits |= reached[operand]
+            source = members.get(instance.value) if instance.loaded else None
+            if source is not None and source.level == "full":
+                bits |= reached[source.sink]
+        reached[instance] = bits
+    return reached
 
 
 def _require_places(trace: Trace) -> None:
@@ -340,17 +362,12 @@ def _require_places(trace: Trace) -> None:
             raise Unreachable(instance.value if instance.origin is None else instance.origin)
 
 
-def _barrier(value: Value) -> bool:
-    return isinstance(value.primitive, (Matmul, Scatter, SliceUpdate, Call, Scan))
-
-
 def _loop_shape(value: Value) -> SymbolicShape:
     """The shape whose dimensions are the loops of a kernel for this value."""
     if value.reduction:
         return value.inputs[0].shape
-    if isinstance(value.primitive, (Scatter, SliceUpdate)):
-        return value.inputs[1].shape
-    return value.shape
+    assert value.primitive is not None
+    return value.inputs[1].shape if value.primitive.updates else value.shape
 
 
 def _axes_of_dimensions(shape: SymbolicShape) -> list[int | None]:

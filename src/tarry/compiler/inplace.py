@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tarry.compiler.access import linear_place
-from tarry.compiler.group import Group, Member
+from tarry.compiler.group import Group, Member, reached_bits
 from tarry.compiler.program import Value
 from tarry.compiler.trace import Instance
 
@@ -49,15 +49,16 @@ def add_takeovers(
         ending = [source for source in group.external if last_reader[source] == number]
         if not ending:
             continue
-        reached = {member: _reached(member, group) for member in group.members.values()}
+        readers = Readers(group)
         for source in ending:
             if source.leaf and source.strides is None and source not in gone:
-                for heir in _heirs(source, reached, live & wanted, settled):
-                    takeovers.leaves.setdefault(heir, []).append(source)
+                for heir in readers.heirs(source, live, settled):
+                    if heir in wanted:
+                        takeovers.leaves.setdefault(heir, []).append(source)
         for source in ending:
             if source.leaf or source in gone or _home(source, settled) in kept:
                 continue
-            heirs = [heir for heir in _heirs(source, reached, live, settled) if heir not in takeovers.leaves]
+            heirs = [heir for heir in readers.heirs(source, live, settled) if heir not in takeovers.leaves]
             if heirs:
                 settled[heirs[0]] = source
                 gone.add(source)
@@ -76,43 +77,43 @@ def _keeps_in_scratch(group: Group) -> bool:
     return len(passes) == 1 or len(group.space) - 1 in group.reduced
 
 
-def _heirs(
-    source: Value, reached: dict[Member, set[Instance]], live: set[Value], settled: dict[Value, Value]
-) -> list[Value]:
-    """The members of a group that may be written over `source`; `reached` is what each is computed from."""
-    loads = {i for instances in reached.values() for i in instances if i.loaded and i.value is source}
-    readers = [member for member, instances in reached.items() if loads & instances]
-    last = max((member.stage for member in readers), default=0)
-    return [
-        member.value
-        for member in readers
-        if member.level == "full"
-        and member.stage == last
-        and member.value in live
-        and member.value not in settled
-        and member.value.dtype is source.dtype
-        and _match(loads, member)
-        and loads <= reached[member]
-    ]
+class Readers:
+    """What the members of a group read, also by way of others of their kernel."""
+
+    __slots__ = ("_loads", "_members", "_reached")
+
+    def __init__(self, group: Group) -> None:
+        bits = reached_bits(group.trace.instances, group.members)
+        self._members = list(group.members.values())
+        self._reached = [bits[member.sink] for member in self._members]
+        # Of each value the loads, each with its bit.
+        self._loads: dict[Value, list[tuple[Instance, int]]] = {}
+        for number, instance in enumerate(group.trace.instances):
+            if instance.loaded:
+                self._loads.setdefault(instance.value, []).append((instance, 1 << number))
+
+    def heirs(self, source: Value, live: set[Value], settled: dict[Value, Value]) -> list[Value]:
+        """The members that may be written over `source`."""
+        loads = self._loads.get(source, [])
+        mask = sum([bit for _, bit in loads])
+        readers = [
+            (member, reached) for member, reached in zip(self._members, self._reached) if mask & reached
+        ]
+        last = max((member.stage for member, _ in readers), default=0)
+        return [
+            member.value
+            for member, reached in readers
+            if member.level == "full"
+            and member.stage == last
+            and mask & ~reached == 0
+            and member.value in live
+            and member.value not in settled
+            and member.value.dtype is source.dtype
+            and _match(loads, member)
+        ]
 
 
-def _match(loads: set[Instance], member: Member) -> bool:
+def _match(loads: Sequence[tuple[Instance, int]], member: Member) -> bool:
     """Whether each element is loaded where the member's is stored, whatever the shapes."""
     place = linear_place(member.value, member.position)
-    return all(load.place == place and not load.guard for load in loads)
-
-
-def _reached(member: Member, group: Group) -> set[Instance]:
-    """What a member is computed from, also by way of others of its kernel."""
-    seen: set[Instance] = set()
-    stack = [member.sink]
-    while stack:
-        instance = stack.pop()
-        if instance in seen:
-            continue
-        seen.add(instance)
-        stack.extend(instance.operands)
-        other = group.members.get(instance.value)
-        if instance.loaded and other is not None and other.level == "full":
-            stack.append(other.sink)
-    return seen
+    return all(load.place == place and not load.guard for load, _ in loads)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from tarry.compiler.access import linear_place
 from tarry.compiler.emission import Emission, row_major
-from tarry.compiler.group import Group, Member
+from tarry.compiler.group import Group, Member, reached_bits
 from tarry.compiler.lowered import LoweredKernel, Work
 from tarry.compiler.program import Value
 from tarry.compiler.recompute import EXPENSIVE
@@ -65,6 +65,7 @@ class GroupLowering:
         # Costly values of earlier passes, and where they are kept.
         self.kept: dict[Instance, Kept] = {}
         self._hosts: set[Member] = set()  # whose outputs hold kept values
+        self._reached: dict[Instance, int] = {}  # at the beginning of the present pass (group.reached_bits)
 
     def lower(self) -> LoweredKernel:
         for member in self.members:
@@ -278,14 +279,15 @@ class GroupLowering:
         """The costly instances this pass computes that a later pass needs, or stored values nobody keeps."""
         if not self.schedule.inner:
             return []
-        now = self._reach(full)
         later = [m for m in self.members if m.stage > stage and m.level in ("full", "reduce")]
-        wanted = self._reach(later)
+        if not later:
+            return []
+        self._reached = reached_bits(self.group.trace.instances, self.group.members, self.kept)
+        both = self._union(full) & self._union(later)
         found = [
             instance
-            for instance in self.group.trace.instances
-            if instance in now
-            and instance in wanted
+            for number, instance in enumerate(self.group.trace.instances)
+            if both >> number & 1
             and instance not in self.kept
             and not instance.loaded
             and own_cost(instance.value) >= EXPENSIVE
@@ -294,6 +296,13 @@ class GroupLowering:
         ]
         # A column has no scratch memory of its own that would stay in cache: its values need an output.
         return [i for i in found if self._host(i) is not None] if self.schedule.vector_outer else found
+
+    def _union(self, members: list[Member]) -> int:
+        """What any of the members is computed from."""
+        bits = 0
+        for member in members:
+            bits |= self._reached[member.sink]
+        return bits
 
     def _depends_on_row(self, instance: Instance) -> bool:
         axes = {axis for run in instance.position for axis, _ in run.place.terms}
@@ -350,7 +359,9 @@ class GroupLowering:
 
         When that pass stores its element, it has loaded what was kept there.
         """
-        users = [m for m in self.members if m.level != "final" and instance in self._reach([m])]
+        bit = 1 << self.order[instance]
+        # What is kept since the pass began is not among what others that come later are computed from.
+        users = [m for m in self.members if m.level != "final" and self._reached[m.sink] & bit]
         last = max(member.stage for member in users)
         for member in self.members:
             if (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from tarry.base.settings import settings
@@ -21,7 +21,9 @@ from tarry.compiler.lowered import LoweredProduct, LoweredStep
 from tarry.compiler.product_epilogue import epilogue_home, lower_product
 from tarry.compiler.program import Program, Value, symbolic_values
 from tarry.compiler.simplify import simplify
+from tarry.compiler.trace import Instance
 from tarry.compiler.turn_products import turn_products
+from tarry.graph.primitive import Primitive
 from tarry.loops.text import print_kernel
 from tarry.ops.calls import Call
 from tarry.ops.indexed import Scatter
@@ -104,32 +106,48 @@ def lower(fusion: Fusion) -> Compiled:
         home = epilogue_home(group, live)
         if home is not None:
             takeovers.settled[home] = group.value
-        if isinstance(group.value.primitive, (Scatter, SliceUpdate)):
+        if group.value.primitive is not None and group.value.primitive.updates:
             takeovers.settled[group.value] = group.value.inputs[0]
     add_takeovers(fusion.groups, live, wanted, takeovers)
     heirs = takeovers.heirs()
     steps: list[LoweredStep | LoweredCall] = []
     for number, group in enumerate(fusion.groups):
         name = f"step{number}"
-        if isinstance(group.value.primitive, Scan) and fits_row_scan(group):
-            kernels, totals = lower_row_scan(name, group)
-            steps.extend(kernels)
-            stored.append(totals)
-        else:
-            steps.append(_lower_group(name, group, live, heirs))
+        if not group.barrier:
+            steps.append(lower_group(name, group, live, heirs))
+            continue
+        new, between = _lower_barrier(name, group, live)
+        steps += new
+        stored += between
     return Compiled(steps, stored, takeovers, outputs)
 
 
-def _lower_group(name: str, group: Group, live: set[Value], heirs: set[Value]) -> LoweredStep | LoweredCall:
-    if isinstance(group.value.primitive, Matmul) and group.barrier:
-        return lower_product(name, group, live)
-    if isinstance(group.value.primitive, Call):
-        return lower_call(group, live)
-    if isinstance(group.value.primitive, Scan):
-        return lower_scan(name, group)
-    if group.barrier:
-        return lower_update(name, group)
-    return lower_group(name, group, live, heirs)
+# The steps of a group, and values besides the program's that they store for each other.
+Lowered = tuple[Sequence[LoweredStep | LoweredCall], Sequence[Value]]
+
+
+def _lower_any_scan(name: str, group: Group, live: set[Value]) -> Lowered:
+    if not fits_row_scan(group):
+        return [lower_scan(name, group)], []
+    kernels, totals = lower_row_scan(name, group)
+    return kernels, [totals]
+
+
+# How the kernels are made of ops that have their own: the one place that names the families.
+BARRIERS: dict[type[Primitive], Callable[[str, Group, set[Value]], Lowered]] = {
+    Matmul: lambda name, group, live: ([lower_product(name, group, live)], []),
+    Call: lambda name, group, live: ([lower_call(group, live)], []),
+    Scan: _lower_any_scan,
+    Scatter: lambda name, group, live: ([lower_update(name, group)], []),
+    SliceUpdate: lambda name, group, live: ([lower_update(name, group)], []),
+}
+
+
+def _lower_barrier(name: str, group: Group, live: set[Value]) -> Lowered:
+    for family, lower_family in BARRIERS.items():
+        if isinstance(group.value.primitive, family):
+            return lower_family(name, group, live)
+    raise AssertionError(f"[lower] no kernel for {group.value!r}")
 
 
 def _live(fusion: Fusion) -> set[Value]:
@@ -147,15 +165,14 @@ def _live(fusion: Fusion) -> set[Value]:
 def _read_back(group: Group) -> set[Value]:
     """The members that a later pass of their own kernel reads from memory."""
     found: set[Value] = set()
+    latest: dict[Instance, int] = {}  # the last pass that needs each instance
     for member in group.members.values():
-        stack, seen = [member.sink], set()
-        while stack:
-            instance = stack.pop()
-            if instance in seen:
-                continue
-            seen.add(instance)
-            stack.extend(instance.operands)
-            source = group.members.get(instance.value) if instance.loaded else None
-            if source is not None and source.level == "full" and source.stage < member.stage:
-                found.add(source.value)
+        latest[member.sink] = max(member.stage, latest.get(member.sink, 0))
+    for instance in reversed(group.trace.instances):
+        stage = latest.get(instance, 0)
+        for operand in instance.operands:
+            latest[operand] = max(stage, latest.get(operand, 0))
+        source = group.members.get(instance.value) if instance.loaded else None
+        if source is not None and source.level == "full" and source.stage < stage:
+            found.add(source.value)
     return found

@@ -59,10 +59,11 @@ class Value:
     scalar      the number of a Constant among the program's constants, else -1
     donated     of a leaf: whether an update may change it in place
     node        the number of the node (or leaf) it came from
+    cost        what computing an element of it takes, once somebody asked (compiler.trace.own_cost)
     """
 
     __slots__ = (
-        "_layout", "arguments", "donated", "dtype", "elementwise", "inputs", "leaf", "node", "number",
+        "_layout", "arguments", "cost", "donated", "dtype", "elementwise", "inputs", "leaf", "node", "number",
         "primitive", "scalar", "shape", "strides", "trivial", "view",
     )  # fmt: skip
 
@@ -89,6 +90,7 @@ class Value:
         self._layout: SymbolicShape | None = None
         self.strides: SymbolicShape | None = None
         self.scalar = -1
+        self.cost: int | None = None
         self.donated = False
         # A reduction over dimensions of extent 1 only: one element stays one element.
         self.trivial = isinstance(primitive, Reduction) and all(

@@ -25,28 +25,80 @@ MEMORY_COST = 24
 # Reads saved, beyond which a sum of arrays is stored: it has to be written, too.
 LEAST_SAVED_READS = 3
 _CAP = 1000
+# More kernels or reads than these change nothing.
+ENOUGH = max(MEMORY_COST // EXPENSIVE + 2, LEAST_SAVED_READS + 1)
 
 
 def worth_storing(values: Sequence[Value], groups: Sequence[Group], stored: set[Value]) -> set[Value]:
     """Values that should be stored besides those that are, so that less is computed and moved twice."""
-    users: dict[Value, set[int]] = {}
-    found: set[Value] = set()
-    for group in groups:
-        for instance in group.trace.instances:
-            value = instance.value
-            if instance.loaded or not value.elementwise:
-                continue
-            users.setdefault(value, set()).add(group.number)
-            if own_cost(value) >= EXPENSIVE and _repeats(instance, group):
-                found.add(value)
+    repeated, home = _look_through(groups)
+    return _choose(values, stored, repeated, home)
+
+
+def surely_worth_storing(values: Sequence[Value], stored: set[Value]) -> set[Value]:
+    """The same before there are groups: what is needed both before and after an op with its own kernel.
+
+    Without it, all kernels would be traced to the beginning of a deep network's residual stream first.
+    """
+    levels: dict[Value, int] = {}  # how many such ops follow each other up to a value
+    for value in values:
+        own = value.primitive is not None and value.primitive.barrier
+        levels[value] = max([levels[source] for source in value.inputs], default=0) + own
+    if not any(levels.values()):
+        return set()
+    return _choose(values, stored, set(), levels)
+
+
+def _choose(
+    values: Sequence[Value], stored: set[Value], repeated: set[Value], home: dict[Value, int]
+) -> set[Value]:
+    """What to store when each stored value has its kernel, its `home`, and `repeated` is computed again for
+    each repetition.
+    """
     costs: dict[Value, int] = {}
     for value in values:
-        cost = _cost(value, costs, stored)
-        kernels = len(users.get(value, ()))
-        if kernels > 1 and own_cost(value) >= EXPENSIVE and (kernels - 1) * cost > MEMORY_COST:
-            found.add(value)
-    found -= _covered(values, found, stored)
-    return found | _shared_sums(values, users, stored | found)
+        _cost(value, costs, stored)
+    found: set[Value] = set()
+    # The first few kernels that compute each value, once all that is found after it is stored.
+    kernels: dict[Value, tuple[int, ...]] = {}
+    for value in reversed(values):
+        if value.leaf:
+            continue
+        mine = kernels.get(value, ())
+        if value in stored:
+            mine = (home[value],) if value in home else ()
+        elif mine and value.elementwise and own_cost(value) >= EXPENSIVE:
+            again = (len(mine) - 1) * costs[value] > MEMORY_COST
+            if again or value in repeated:
+                found.add(value)
+                mine = mine[:1]  # it computes the value for the others
+        for source in value.inputs:
+            if not source.leaf:
+                kernels[source] = _join_few(kernels.get(source, ()), mine)
+    return found | _shared_sums(values, kernels, stored | found)
+
+
+def _join_few(some: tuple[int, ...], others: tuple[int, ...]) -> tuple[int, ...]:
+    """The first few of the numbers in two sorted tuples."""
+    if some == others or not others:
+        return some
+    return tuple(sorted({*some, *others})[:ENOUGH]) if some else others
+
+
+def _look_through(groups: Sequence[Group]) -> tuple[set[Value], dict[Value, int]]:
+    """The costly values that a kernel computes again for repetitions, and the kernel of each stored one."""
+    repeated: set[Value] = set()
+    home: dict[Value, int] = {}
+    for group in groups:
+        home[group.value] = group.number
+        home.update(dict.fromkeys(group.members, group.number))
+        for instance in group.trace.instances:
+            value = instance.value
+            if instance.loaded or not value.elementwise or own_cost(value) < EXPENSIVE:
+                continue
+            if _repeats(instance, group):
+                repeated.add(value)
+    return repeated, home
 
 
 def _cost(value: Value, costs: dict[Value, int], stored: set[Value]) -> int:
@@ -58,15 +110,6 @@ def _cost(value: Value, costs: dict[Value, int], stored: set[Value]) -> int:
                 cost += costs[source]
     costs[value] = min(cost, _CAP)
     return costs[value]
-
-
-def _covered(values: Sequence[Value], found: set[Value], stored: set[Value]) -> set[Value]:
-    """Those that another one of them is made of: storing the last of a chain is enough for now."""
-    leads: set[Value] = set()  # values that are computed on the way to one of `found`
-    for value in reversed(values):
-        if value in found or (value in leads and value not in stored):
-            leads.update(value.inputs)
-    return found & leads
 
 
 def _repeats(instance: Instance, group: Group) -> bool:
@@ -81,22 +124,22 @@ def _repeats(instance: Instance, group: Group) -> bool:
 
 
 def _shared_sums(
-    values: Sequence[Value], users: dict[Value, set[int]], stored: set[Value]
+    values: Sequence[Value], kernels: dict[Value, tuple[int, ...]], stored: set[Value]
 ) -> set[Value]:
     """Values of several arrays of their size that several kernels compute."""
-    # What is read for each value, a bit for each stored value, leaf and gather.
-    reads: dict[Value, int] = {}
+    # The first few stored values, leaves and gathers of its size that each value reads.
+    reads: dict[Value, tuple[int, ...]] = {}
     found: set[Value] = set()
     for number, value in enumerate(values):
-        bits = 0
+        read: tuple[int, ...] = ()
         if value.leaf or value in stored or isinstance(value.primitive, Gather):
-            bits = 1 << number
+            read = (number,)
         elif not isinstance(value.primitive, Broadcast):  # what is repeated is small
             for source in value.inputs:
-                bits |= reads[source]
-        kernels = len(users.get(value, ()))
-        if kernels > 1 and (kernels - 1) * (bits.bit_count() - 1) >= LEAST_SAVED_READS:
+                read = _join_few(read, reads[source])
+        count = len(kernels.get(value, ())) if value.elementwise and value not in stored else 0
+        if count > 1 and (count - 1) * (len(read) - 1) >= LEAST_SAVED_READS:
             found.add(value)
-            bits = 1 << number
-        reads[value] = bits
+            read = (number,)
+        reads[value] = read
     return found

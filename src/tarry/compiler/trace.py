@@ -141,9 +141,14 @@ class Trace:
                 self.instances.append(instance)
                 continue
             instance.expanded = True
-            stack.append(instance)
             self._expand(instance)
-            stack.extend([operand for operand in reversed(instance.operands) if not operand.traced])
+            waiting = [operand for operand in reversed(instance.operands) if not operand.traced]
+            if waiting:
+                stack.append(instance)
+                stack += waiting
+            else:
+                instance.traced = True
+                self.instances.append(instance)
         return root
 
     def undo(self) -> None:
@@ -173,20 +178,23 @@ class Trace:
     def _expand(self, instance: Instance) -> None:
         value = instance.value
         origin = instance.origin
-        if instance.loaded and value.strides is not None and instance.site.joined:
-            # A strided leaf has no row-major place: what was reshaped has to be stored row-major.
-            raise Unreachable(origin if origin is not None else value)
-        if instance.loaded or instance.operands or instance.axis is not None:
+        if instance.loaded:
+            if value.strides is not None and instance.site.joined:
+                # A strided leaf has no row-major place: what was reshaped has to be stored row-major.
+                raise Unreachable(origin if origin is not None else value)
+            return
+        if instance.operands or instance.axis is not None:
             return
         primitive = value.primitive
-        if value.view:
+        if value.elementwise or value.trivial:
+            site = instance.site
+            instance.operands = [self._instance(source, site, origin) for source in value.inputs]
+        elif value.view:
             self._expand_view(instance, origin)
         elif isinstance(primitive, Gather):
             self._expand_gather(instance, primitive, origin)
         elif isinstance(primitive, (Constant, Iota)):
             return
-        elif value.elementwise or value.trivial:
-            instance.operands = [self._instance(source, instance.site, origin) for source in value.inputs]
         else:
             raise Unreachable(value)
 
@@ -273,6 +281,12 @@ _COSTS: dict[tuple[int, tuple[Dtype, ...]], int] = {}
 
 def own_cost(value: Value) -> int:
     """The rough cost of computing one element of a value from its operands, in additions."""
+    if value.cost is None:
+        value.cost = _cost_of(value)
+    return value.cost
+
+
+def _cost_of(value: Value) -> int:
     primitive = value.primitive
     if not isinstance(primitive, Elementwise):
         return 4 if isinstance(primitive, Gather) else 0

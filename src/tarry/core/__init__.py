@@ -181,7 +181,6 @@ from tarry.ops.masks import (
     argwhere,
     flatnonzero,
     nonzero,
-    unique,
     where,
 )
 from tarry.ops.namespace_info import (
@@ -365,14 +364,14 @@ bool = bool_
 # At run time these are imported when somebody asks for them, see `core/_later.py`.
 if TYPE_CHECKING:
     from tarry.core import cuda as cuda
+    from tarry.core import fast as fast
     from tarry.core import fft as fft
     from tarry.core import linalg as linalg
     from tarry.core import metal as metal
+    from tarry.core import random as random
     from tarry.core.metal import (
         set_wired_limit,
     )
-    from tarry.ops import fast as fast
-    from tarry.ops import random as random
     from tarry.ops.buffers import (
         get_array_buffer_size,
     )
@@ -459,6 +458,7 @@ if TYPE_CHECKING:
         histogram_bin_edges,
     )
     from tarry.ops.sets import (
+        unique,
         unique_all,
         unique_counts,
         unique_inverse,

@@ -11,14 +11,7 @@ from typing import Any
 
 __all__ = ["find_later"]
 
-MODULES = {
-    "cuda": "tarry.core.cuda",
-    "fft": "tarry.core.fft",
-    "linalg": "tarry.core.linalg",
-    "metal": "tarry.core.metal",
-    "fast": "tarry.ops.fast",
-    "random": "tarry.ops.random",
-}
+MODULES = {name: f"tarry.core.{name}" for name in ("cuda", "fast", "fft", "linalg", "metal", "random")}
 # As in an import statement, "name as other" gives a name of the module another one here.
 NAMES = {
     "tarry.core.metal": "set_wired_limit",
@@ -41,7 +34,7 @@ NAMES = {
     ),
     "tarry.ops.quantized": "dequantize, gather_qmm, gather_qqmm, qqmm, quantize, quantized_matmul",
     "tarry.ops.samples": "average, bincount, corrcoef, cov, histogram, histogram_bin_edges",
-    "tarry.ops.sets": "unique_all, unique_counts, unique_inverse, unique_values",
+    "tarry.ops.sets": "unique, unique_all, unique_counts, unique_inverse, unique_values",
     "tarry.ops.sorting": (
         "argpartition, argsort, lexsort, median, partition, percentile, quantile, searchsorted, sort, topk"
     ),

@@ -3,23 +3,20 @@
 from tarry.ops.fft import (
     fft,
     fft2,
-    fftfreq,
     fftn,
-    fftshift,
     hfft,
     ifft,
     ifft2,
     ifftn,
-    ifftshift,
     ihfft,
     irfft,
     irfft2,
     irfftn,
     rfft,
     rfft2,
-    rfftfreq,
     rfftn,
 )
+from tarry.ops.frequencies import fftfreq, fftshift, ifftshift, rfftfreq
 from tarry.ops.spectrograms import (
     istft,
     stft,

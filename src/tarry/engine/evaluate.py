@@ -12,7 +12,7 @@ from tarry.engine.plans import Plan, make_plan
 from tarry.graph.array import array
 from tarry.graph.node import Node
 from tarry.graph.operators import operators
-from tarry.graph.tracing import forget_inputs, require_evaluation, retains_graph, run_lock
+from tarry.graph.tracing import forget_inputs, require_evaluation, run_lock
 from tarry.ops.build import restart_count
 from tarry.runtime.counters import counters
 
@@ -22,17 +22,25 @@ MOST_PLANS = 4096
 
 def evaluate(requested: Sequence[Node]) -> None:
     """Compute the nodes, and whatever else of their graph somebody still holds."""
-    require_evaluation()
+    retains = require_evaluation()
     with run_lock:
-        recorded = record(requested, donate=not retains_graph())
-        order = recorded.nodes
-        if not order:
+        recorded = record(requested, not retains)
+        nodes = recorded.nodes
+        if not nodes:
             return
-        counters.nodes += len(order)
-        plan = find_plan(recorded)
+        counters.nodes += len(nodes)
+        plan = _plans.get(recorded.key)
+        if plan is None or settings.debug or settings.check:
+            plan = find_plan(recorded)
+        else:
+            counters.plans_reused += 1
         plan.run(recorded)
         restart_count()
-        forget_inputs([order[number] for number in plan.output_numbers])
+        if retains:
+            forget_inputs([nodes[number] for number in recorded.outputs])
+        else:
+            for number in recorded.outputs:
+                nodes[number].inputs = ()
 
 
 def find_plan(recorded: Recorded) -> Plan:
@@ -55,6 +63,11 @@ def eval(*values: object) -> None:
     >>> x = mx.array([1.0, 2.0]) * 3
     >>> mx.eval(x)
     """
+    if len(values) == 1 and type(values[0]) is array:
+        # The most common case.
+        node = values[0]._node
+        evaluate([node] if node.storage is None else ())
+        return
     pending: list[Node] = []
     stack: list[Any] = [values]
     containers = 0

@@ -8,43 +8,57 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from itertools import count
+from operator import attrgetter
 
 from tarry.base.shapes import Shape
 from tarry.compiler.program import Program, stride_class
 from tarry.graph.node import Node
 from tarry.graph.primitive import Scalar
-from tarry.graph.references import OWN_IN_LOOP, OWN_OF_ATTRIBUTE
+from tarry.graph.references import OWN_IN_LOOP, OWN_IN_MAP, OWN_OF_ATTRIBUTE
 from tarry.graph.subgraph import Expanded, Invocation
 from tarry.ops.elementwise import Constant
 
-# References to a node that the walk itself holds while it asks for the count: the list of nodes and the
-# dictionary of numbers besides those of the loop.
-_OWN_REFERENCES = 2 + OWN_IN_LOOP
-# A node with more inputs has all of them visited before it is looked at again.
-FEW_INPUTS = 8
+# References to a node that asking for the count holds: the list of nodes besides those of the loop.
+_OWN_REFERENCES = 1 + OWN_IN_LOOP
+# The same for `map` over a slice of the list.
+_OWN_REFERENCES_IN_MAP = 2 + OWN_IN_MAP
+# What separates the sections of a key.
+_SECTION = -2
+_serial_of = attrgetter("serial")
+# The numbers of walks.
+next_stamp = count(1).__next__
 
 
 class Recorded:
-    """A graph as found: the key, what is not in the key, and the nodes that have to run, inputs first."""
+    """A graph as found: the key, what is not in the key, and the nodes that have to run, inputs first.
+
+    outputs    numbers of the nodes whose values are wanted
+    edges      for each node the numbers of its inputs, one after the other; leaf k has the number -1-k
+    donates    whether the buffers of leaves that nobody else holds may be taken over
+    donated    numbers of the leaves whose buffers updates change in place
+    arguments  sizes and other integers, scalars the Python numbers, in order of appearance
+    sizes      where in the arguments each size is
+    starts     where there the arguments of a node begin; for a strided leaf -1-k its strides
+    """
 
     __slots__ = (
-        "arguments", "donated", "key", "leaf_uses", "leaves", "nodes", "outputs", "scalars", "sizes",
-        "starts", "updates",
+        "arguments", "donated", "donates", "edges", "key", "leaves", "nodes", "outputs", "scalars", "sizes",
+        "starts",
     )  # fmt: skip
 
-    def __init__(self) -> None:
-        self.nodes: list[Node] = []
-        self.leaves: list[Node] = []
-        self.outputs: list[int] = []
-        # How often the graph reads each leaf; empty where no leaf's buffer may be taken over.
-        self.leaf_uses: list[int] = []
-        self.updates: list[int] = []  # numbers of the nodes that may change their first input in place
-        self.donated: list[int] = []
-        self.arguments: list[int] = []
+    def __init__(self, nodes: list[Node], leaves: list[Node], donates: bool = False) -> None:
+        self.nodes = nodes
+        self.leaves = leaves
+        self.donates = donates
+        self.donated: Sequence[int] = ()
         self.scalars: list[Scalar] = []
-        self.sizes: dict[int, int] = {}
-        self.starts: dict[int, int] = {}
+        self.arguments: list[int] = []
+        self.outputs: Sequence[int] = ()
         self.key: tuple[int, ...] = ()
+        self.edges: list[int]
+        self.sizes: dict[int, int]
+        self.starts: dict[int, int]
 
     def program(self, expanded: Expanded) -> Program:
         """What the compiler needs to know."""
@@ -69,92 +83,108 @@ class Recorded:
 
 
 def record(requested: Sequence[Node], donate: bool = False) -> Recorded:
-    """Key and arguments of what has to run for the requested nodes.
+    """Key and arguments of what has to run for the requested nodes. The caller holds `run_lock`.
 
     With `donate`, the buffers of evaluated inputs that nobody else holds may be taken over.
 
     Wanted are the requested nodes and those that someone outside the graph holds: an array the user still
     has a handle on, or an unevaluated graph that shares a part with this one.
     """
-    recorded = Recorded()
-    numbers: dict[Node, int] = {}
-    uses: list[int] = []
+    # Every evaluation comes by here, often with its code out of the caches, where a call costs a microsecond:
+    # few calls.
+    stamp = next_stamp()
+    nodes: list[Node] = []
+    for node in requested:
+        if node.stamp != stamp and node.storage is None:
+            node.stamp = stamp
+            nodes.append(node)
+    leaves: list[Node] = []
+    recorded = Recorded(nodes, leaves, donate)
+    recorded.starts = {}
+    sizes: dict[int, int] = {}
+    recorded.sizes = sizes
+    arguments = recorded.arguments
+    shapes: dict[Shape, list[int]] = {}
     parts: list[int] = []
-    pending = [node for node in requested if node.storage is None]
-    pending.reverse()
-    _walk(pending, recorded, parts, numbers, uses)
-    if not recorded.nodes:
-        return recorded
-    if not donate:
-        recorded.leaf_uses = []
-    elif recorded.updates:
-        _mark_donated(recorded, parts, numbers)
-    # `requested` itself holds its nodes, so that they are found like the others.
-    _mark_outputs(recorded, parts, uses)
-    recorded.key = tuple(parts)
+    grow = nodes.append
+    # The list grows while the loop goes over it.
+    for node in nodes:
+        for source in node.inputs:
+            if source.stamp == stamp:
+                continue
+            source.stamp = stamp
+            storage = source.storage
+            if storage is None:
+                grow(source)
+                continue
+            leaves.append(source)
+            source.number = -len(leaves)
+            shape = source.shape
+            symbols = shapes.get(shape)
+            if symbols is None:
+                symbols = shapes[shape] = _symbols(shape, sizes, arguments)
+            parts.append(source.dtype.code)
+            parts += symbols
+            if not storage.contiguous:
+                _write_strides(shape, storage.strides, recorded, parts)
+    # Who holds a node wants its value, and who holds a leaf keeps its buffer.
+    node = source = storage = None  # type: ignore[assignment]
+    nodes.sort(key=_serial_of)
+    parts.append(_SECTION)
+    updates = _number(recorded, parts, shapes, stamp)
+    recorded.edges = edges = [source.number for node in nodes for source in node.inputs]
+    parts.append(_SECTION)
+    parts += edges
+    if updates and donate:
+        _mark_donated(recorded, parts, updates)
+    recorded.outputs = outputs = _wanted(nodes, leaves, edges, requested)
+    parts.append(_SECTION)
+    recorded.key = (*parts, *outputs)
     return recorded
 
 
-def _walk(
-    stack: list[Node], recorded: Recorded, parts: list[int], numbers: dict[Node, int], uses: list[int]
-) -> None:
-    """Number what has to run, inputs before users, and write down key and arguments on the way."""
-    nodes, leaves, arguments = recorded.nodes, recorded.leaves, recorded.arguments
-    shapes: dict[Shape, list[int]] = {}
-    leaf_uses = recorded.leaf_uses
-    while stack:
-        node = stack.pop()
-        if node in numbers:
+def _number(
+    recorded: Recorded, parts: list[int], shapes: dict[Shape, list[int]], stamp: int
+) -> list[int] | None:
+    """Number the nodes and write down what they do.
+
+    Gives the numbers of nodes that may change their first input in place, if there are any.
+    """
+    nodes = recorded.nodes
+    updates: list[int] | None = None
+    number = 0
+    for node in nodes:
+        node.number = number
+        number += 1
+        primitive = node.primitive
+        if primitive is None:
+            raise RuntimeError("[eval] Attempting to eval an array without a primitive.")
+        parts.append(primitive.key)
+        if not primitive.shaped:
             continue
-        inputs = node.inputs
-        for source in inputs:
-            if source in numbers:
-                continue
-            if source.storage is None:
-                # The rest of the inputs is looked at again afterwards: cheaper than noting how far we are.
-                stack.append(node)
-                if len(inputs) > FEW_INPUTS:
-                    stack.extend([source for source in inputs if source.storage is None])
-                else:
-                    stack.append(source)
-                break
-            numbers[source] = -1 - len(leaves)
-            leaf_uses.append(0)
-            _add_leaf(source, recorded, parts, shapes)
-        else:
-            primitive = node.primitive
-            if primitive is None:
-                raise RuntimeError("[eval] Attempting to eval an array without a primitive.")
-            numbers[node] = number = len(nodes)
-            nodes.append(node)
-            uses.append(0)
-            parts += (primitive.key, len(inputs) << 5 | node.dtype.code)
-            for source in inputs:
-                known = numbers[source]
-                parts.append(known)
-                if known >= 0:
-                    uses[known] += 1
-                else:
-                    leaf_uses[-1 - known] += 1
-            if not primitive.shaped:
-                continue
-            shape = node.shape
-            symbols = shapes.get(shape)
-            if symbols is None:
-                symbols = shapes[shape] = _symbols(shape, recorded.sizes, arguments)
-            parts += symbols
-            kind = type(primitive)
-            if kind is Constant:
-                recorded.scalars.append(primitive.value)  # type: ignore[attr-defined]
-                continue
-            if primitive.updates:
-                recorded.updates.append(number)
-            if primitive.arguments:
-                recorded.starts[number] = len(arguments)
-                arguments.extend(primitive.arguments)
-            if kind is Invocation:
-                recorded.scalars.extend(primitive.scalars)
-                stack[:0] = _living_outputs(node)
+        parts.append(len(node.inputs) << 5 | node.dtype.code)
+        shape = node.shape
+        symbols = shapes.get(shape)
+        if symbols is None:
+            symbols = shapes[shape] = _symbols(shape, recorded.sizes, recorded.arguments)
+        parts += symbols
+        kind = type(primitive)
+        if kind is Constant:
+            recorded.scalars.append(primitive.value)  # type: ignore[attr-defined]
+            continue
+        if primitive.updates:
+            updates = [*(updates or ()), number - 1]
+        if primitive.arguments:
+            recorded.starts[number - 1] = len(recorded.arguments)
+            recorded.arguments.extend(primitive.arguments)
+        if kind is Invocation:
+            recorded.scalars.extend(primitive.scalars)
+            # Nothing here reads those that are not known yet, so that they may come last.
+            for output in _living_outputs(node):
+                if output.stamp != stamp:
+                    output.stamp = stamp
+                    nodes.append(output)
+    return updates
 
 
 def _living_outputs(invocation: Node) -> list[Node]:
@@ -185,65 +215,71 @@ def _symbols(shape: Shape, sizes: dict[int, int], arguments: list[int]) -> list[
     return symbols
 
 
-def _mark_outputs(recorded: Recorded, parts: list[int], uses: list[int]) -> None:
-    """Append the numbers of the nodes that somebody holds who is not in the graph."""
-    nodes = recorded.nodes
-    outputs = recorded.outputs
+def _wanted(
+    nodes: list[Node], leaves: list[Node], edges: list[int], requested: Sequence[Node]
+) -> list[int]:
+    """The numbers of the nodes that are requested, or held by somebody who is not in the graph."""
+    if len(nodes) < 2:
+        return [0] if nodes else []
     count = sys.getrefcount
+    if len(requested) == 1 and requested[0] is nodes[-1]:
+        # Most often nothing else is held: all references to the nodes before the last are from the graph.
+        inside = nodes[:-1]
+        inner = sum([number >= 0 for number in edges])
+        if sum(map(count, inside)) == _OWN_REFERENCES_IN_MAP * len(inside) + inner:
+            return [len(inside)]
+        del inside
+    # Leaf -1 is the last of these, and so on.
+    uses = [0] * (len(nodes) + len(leaves))
+    for number in edges:
+        uses[number] += 1
+    outputs = []
+    # `requested` itself holds its nodes, so that they are found like the others.
     for number in range(len(nodes)):
         node = nodes[number]
         if count(node) > _OWN_REFERENCES + uses[number] and type(node.primitive) is not Invocation:
             outputs.append(number)
-    parts.append(-2)
-    parts.extend(outputs)
+    return outputs
 
 
-def _mark_donated(recorded: Recorded, parts: list[int], numbers: dict[Node, int]) -> None:
-    """Append the numbers of the leaves whose buffers updates may change in place."""
-    for number in recorded.updates:
-        known = numbers[recorded.nodes[number].inputs[0]]
-        # The dictionary of numbers holds the leaf, too.
-        if known < 0 and is_free(recorded, -1 - known, 1):
-            recorded.donated.append(-1 - known)
+def _mark_donated(recorded: Recorded, parts: list[int], updates: Sequence[int]) -> None:
+    """Write down the numbers of the leaves whose buffers updates may change in place."""
+    donated = []
+    for number in updates:
+        known = recorded.nodes[number].inputs[0].number
+        if known < 0 and is_free(recorded, -1 - known):
+            donated.append(-1 - known)
             parts.append(-5 + known)
+    recorded.donated = donated
 
 
-def is_free(recorded: Recorded, number: int, others: int = 0) -> bool:
-    """Whether a leaf is held by its graph alone (and `others`), and its buffer by the leaf alone.
+def is_free(recorded: Recorded, number: int) -> bool:
+    """Whether a leaf is held by its graph alone, and its buffer by the leaf alone.
 
     That is: no handle, no other graph, no other view, no NumPy array.
     """
+    if not recorded.donates:
+        return False
     count = sys.getrefcount
     leaf = recorded.leaves[number]
-    # The list of leaves.
-    if not recorded.leaf_uses or count(leaf) > 1 + OWN_IN_LOOP + others + recorded.leaf_uses[number]:
-        return False
     storage = leaf.storage
     assert storage is not None
     buffer = storage.buffer
-    dense = storage.contiguous and storage.offset == 0 and buffer.owned
     # The leaf's attribute, and the storage's.
-    return dense and count(storage) <= 1 + OWN_OF_ATTRIBUTE and count(buffer) <= 1 + OWN_OF_ATTRIBUTE
+    if count(storage) > 1 + OWN_OF_ATTRIBUTE or count(buffer) > 1 + OWN_OF_ATTRIBUTE:
+        return False
+    if not storage.contiguous or storage.offset or not buffer.owned:
+        return False
+    # The list of leaves, and whatever reads the leaf.
+    return count(leaf) <= 1 + OWN_IN_LOOP + recorded.edges.count(-1 - number)
 
 
-def _add_leaf(leaf: Node, recorded: Recorded, parts: list[int], shapes: dict[Shape, list[int]]) -> None:
-    storage = leaf.storage
-    assert storage is not None
-    leaves, arguments = recorded.leaves, recorded.arguments
-    number = len(leaves)
-    leaves.append(leaf)
-    shape = leaf.shape
-    symbols = shapes.get(shape)
-    if symbols is None:
-        symbols = shapes[shape] = _symbols(shape, recorded.sizes, arguments)
-    parts.append(leaf.dtype.code)
-    parts += symbols
-    if storage.contiguous:
-        parts.append(-3)
-        return
-    parts.append(-4)
-    recorded.starts[-1 - number] = len(arguments)
-    for extent, stride in zip(leaf.shape, storage.strides):
+def _write_strides(shape: Shape, strides: Shape, recorded: Recorded, parts: list[int]) -> None:
+    """Write down the strides of the last leaf."""
+    arguments = recorded.arguments
+    parts.append(-3)
+    recorded.starts[-len(recorded.leaves)] = len(arguments)
+    for extent, stride in zip(shape, strides):
         kind = stride_class(extent, stride)
         parts.append(kind)
         if kind == 2:

@@ -23,9 +23,10 @@ from tarry.compiler.lowered import (
 from tarry.compiler.pipeline import Compiled
 from tarry.compiler.program import Value as ProgramValue
 from tarry.engine.binding import Binder
+from tarry.engine.depthwise import DepthwisePart
 from tarry.engine.host_calls import HostCall
 from tarry.engine.native import native_kernel
-from tarry.engine.native_calls import SortCall
+from tarry.engine.native_calls import native_call
 from tarry.engine.products import Product
 from tarry.engine.recipe import (
     KernelPart,
@@ -38,7 +39,6 @@ from tarry.engine.recipe import (
     ValueBytes,
 )
 from tarry.loops.poly import ZERO, Poly
-from tarry.loops.text import print_kernel
 from tarry.runtime.plan import Argument, Pointer, Value
 
 
@@ -179,8 +179,10 @@ class Layout:
             if isinstance(step, LoweredProduct):
                 self.recipe.parts.append(Product(self, number, step, self._operands(step)))
             elif isinstance(step, LoweredCall):
-                if step.call.routine:
-                    self.recipe.parts.append(SortCall(self, number, step))
+                if step.call.routine == "depthwise":
+                    self.recipe.parts.append(DepthwisePart(self, number, step))
+                elif step.call.routine:
+                    self.recipe.parts.append(native_call(self, number, step))
                 else:
                     origin = self._origins[step.value.node]
                     self.recipe.parts.append(HostCall(self, step, origin))
@@ -192,8 +194,7 @@ class Layout:
                 if kernel.partial_bytes:
                     size = PartialBytes(kernel.partial_bytes, number)
                     arguments.append(self._temporary_pointer(size, number))
-                text = print_kernel(step.kernel, canonical=True)
-                self.recipe.parts.append(KernelPart(text, step.work, chunks, arguments))
+                self.recipe.parts.append(KernelPart(kernel.text, step.work, chunks, arguments))
 
     def new_values(self, count: int) -> int:
         """Reserve `count` consecutive values; returns the first."""

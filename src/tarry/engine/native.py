@@ -10,23 +10,25 @@ from collections.abc import Callable
 
 from tarry.base.settings import settings
 from tarry.codegen.assemble import LoadedModule, Module, Target, make_or_load
+from tarry.codegen.depthwise_layout import depthwise_symbols
 from tarry.codegen.gemm import GemmCode, GemmSpec, module_symbols
 from tarry.codegen.native_pool import NATIVE_POOL_SYMBOLS, native_pool_text
-from tarry.codegen.sort_layout import sort_symbols
+from tarry.codegen.sort_layout import selection_symbols, sort_symbols
 from tarry.loops.ir import Kernel
 from tarry.loops.text import print_kernel
 from tarry.runtime.threads import ThreadPool
 
 
 class NativeKernel:
-    """A compiled kernel: addresses, and the bytes each chunk needs for its partial results.
+    """A compiled kernel: its canonical text, addresses, and the bytes each chunk needs for partial results.
 
     Who asks for an address may have to wait for the compiler.
     """
 
-    __slots__ = ("_module", "name", "partial_bytes")
+    __slots__ = ("_module", "name", "partial_bytes", "text")
 
-    def __init__(self, module: LoadedModule) -> None:
+    def __init__(self, text: str, module: LoadedModule) -> None:
+        self.text = text
         self._module = module
         self.name = module.names[0]
         self.partial_bytes = module.numbers["partial_bytes"]
@@ -60,6 +62,8 @@ _lock = threading.RLock()
 _kernels: dict[str, NativeKernel] = {}
 _products: dict[tuple[str, str], NativeProduct] = {}
 _sorts: dict[tuple[str, bool, bool], NativeSort] = {}
+_selections: dict[tuple[str, bool], NativeSort] = {}
+_depthwise: dict[str, NativeDepthwise] = {}
 _pool: ThreadPool | None = None
 _pool_module: LoadedModule | None = None
 
@@ -120,7 +124,7 @@ def _compile(text: str, kernel: Kernel | None) -> NativeKernel:
 
     if settings.debug >= 4:
         make()  # prints the text, also of a kernel that is then loaded
-    return NativeKernel(make_or_load(text, make, background=True))
+    return NativeKernel(text, make_or_load(text, make, background=True))
 
 
 def reference_interpreter() -> Callable[[Kernel, dict[str, object]], None]:
@@ -160,7 +164,8 @@ def _compile_product(spec: GemmSpec, prefix: str) -> LoadedModule:
 
 
 class NativeSort:
-    """A compiled sort of rows of one dtype, into values or into places: kernels in the order of `symbols`."""
+    """A compiled sort of rows of one dtype, or a selection, into values or into places: kernels in the order
+    of `symbols`."""
 
     __slots__ = ("_module", "symbols")
 
@@ -188,3 +193,50 @@ def native_sort(dtype: str, places: bool, in_parts: bool) -> NativeSort:
 
     module = make_or_load(" ".join(symbols), make, symbols, background=True)
     return _sorts.setdefault((dtype, places, in_parts), NativeSort(symbols, module))
+
+
+class NativeDepthwise:
+    """The compiled depthwise convolutions of one dtype: kernels in the order of `symbols`."""
+
+    __slots__ = ("_module", "symbols")
+
+    def __init__(self, symbols: list[str], module: LoadedModule) -> None:
+        self.symbols = symbols
+        self._module = module
+
+    @property
+    def functions(self) -> list[int]:
+        """The addresses of the kernels; waits for their code."""
+        return [self._module.addresses[symbol] for symbol in self.symbols]
+
+
+def native_depthwise(dtype: str) -> NativeDepthwise:
+    """The code of depthwise convolutions of a dtype; if it is new, it begins to compile."""
+    known = _depthwise.get(dtype)
+    if known is not None:
+        return known
+    symbols = depthwise_symbols(dtype)
+
+    def make() -> Module:
+        from tarry.codegen.depthwise import write_depthwise
+
+        return Module(write_depthwise(dtype, Target.host()), symbols)
+
+    module = make_or_load(" ".join(symbols), make, symbols, background=True)
+    return _depthwise.setdefault(dtype, NativeDepthwise(symbols, module))
+
+
+def native_selection(dtype: str, places: bool) -> NativeSort:
+    """The code that selects in rows of a dtype; if it is new, it begins to compile."""
+    known = _selections.get((dtype, places))
+    if known is not None:
+        return known
+    symbols = selection_symbols(dtype, places)
+
+    def make() -> Module:
+        from tarry.codegen.selection import write_selection
+
+        return Module(write_selection(dtype, places, Target.host()), symbols)
+
+    module = make_or_load(" ".join(symbols), make, symbols, background=True)
+    return _selections.setdefault((dtype, places), NativeSort(symbols, module))

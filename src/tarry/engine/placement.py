@@ -70,6 +70,14 @@ class _Host(_Space):
 def place_temporaries(recipe: Recipe, binder: Binder, fresh_bytes: Sequence[int]) -> Placement:
     """Give each temporary a place; its offset becomes the value it has reserved."""
     sized = [(_padded(temporary.size(binder)), temporary) for temporary in recipe.temporaries]
+    arena_bytes = sum([size for size, _ in sized])
+    if arena_bytes <= LEAST_HOSTED:
+        # Not worth finding out which are alive at the same time.
+        offset = 0
+        for size, temporary in sized:
+            binder.values[temporary.offset_value] = offset
+            offset += size
+        return Placement(arena_bytes, [])
     sized.sort(key=lambda pair: -pair[0])
     hosts = _hosts(recipe, fresh_bytes)
     if hosts:

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 # Bindings kept for each plan: sizes come and go, but a training loop has few.
 MOST_BINDINGS = 64
 STATUS_BYTES = 64
+# A smaller result gets a buffer of its own: that takes less time than to find out who holds another.
+LEAST_TAKEN_OVER = 512
 
 
 class Output:
@@ -60,7 +62,7 @@ class Output:
 class Bound:
     """A plan for one set of arguments."""
 
-    __slots__ = ("arena_bytes", "copied_bytes", "fresh_bytes", "hosted", "outputs", "table", "values")
+    __slots__ = ("arena_bytes", "copied_bytes", "fresh", "hosted", "outputs", "table", "values")
 
     def __init__(self, table: StepTable, values: IntArray, arena_bytes: int) -> None:
         self.table = table
@@ -69,7 +71,8 @@ class Bound:
         self.outputs: list[Output] = []
         # Results that hold temporaries until they are written, and the values with their offsets.
         self.hosted: list[tuple[int, IntArray]] = []
-        self.fresh_bytes: list[int] = []
+        # The bytes of each result, and the leaves whose buffer it may take over.
+        self.fresh: list[tuple[int, list[int]]] = []
         self.copied_bytes = 0
 
 
@@ -150,7 +153,10 @@ class Plan:
         bound = Bound(table, numbers, placement.arena_bytes)
         bound.hosted = [(host, self._dependent(numbers)) for host, numbers in placement.hosted]
         bound.outputs = self._outputs(arguments)
-        bound.fresh_bytes = fresh_bytes
+        bound.fresh = [
+            (nbytes, candidates if nbytes >= LEAST_TAKEN_OVER else [])
+            for nbytes, candidates in zip(fresh_bytes, recipe.inherits)
+        ]
         bound.copied_bytes = sum([size(binder) for size in recipe.copies])
         if len(self.bindings) >= MOST_BINDINGS:
             self.bindings.pop(next(iter(self.bindings)))
@@ -178,41 +184,43 @@ class Plan:
 
     def run(self, recorded: Recorded) -> None:
         """Compute the wanted nodes of a recorded graph and give them their values."""
+        # Few calls, as in `engine.keying.record`.
+        recipe = self.recipe
+        leaves = recorded.leaves
         bound = self.bindings.get(tuple(recorded.arguments))
         if bound is None:
             bound = self.bind(recorded.arguments)
-        # An evaluation often finds its code out of the caches, where a call costs a microsecond: few calls.
         values = bound.values
         if recorded.scalars:
             values = self._scalars.fill(values, recorded.scalars)
-        # In a function of its own, whose names are gone when references to leaves are counted.
-        addresses = _leaf_addresses(recorded, self.recipe.leaf_sizes)
+        addresses: list[int] = []
+        storage: Storage | None
+        for leaf, size in zip(leaves, recipe.leaf_sizes):
+            storage = leaf.storage
+            assert storage is not None
+            addresses.append(storage.buffer.address + storage.offset * size)
+        # References to leaves and to what is theirs are going to be counted.
+        leaf = storage = None  # type: ignore[assignment]
         buffers: list[Buffer] = []
         given_up: list[Node] = []
-        allocate = allocator.allocate
-        for nbytes, candidates in zip(bound.fresh_bytes, self.recipe.inherits):
+        for nbytes, candidates in bound.fresh:
             for number in candidates:
                 if is_free(recorded, number):
-                    given_up.append(recorded.leaves[number])
-                    buffers.append(_buffer_of(recorded.leaves[number]))
+                    given_up.append(leaves[number])
+                    buffer = _buffer_of(leaves[number])
                     break
             else:
-                buffers.append(allocate(nbytes))
-            addresses.append(buffers[-1].address)
+                buffer = allocator.allocate(nbytes)
+            buffers.append(buffer)
+            addresses.append(buffer.address)
         if bound.arena_bytes:
-            arena = allocate(bound.arena_bytes)
+            arena = allocator.allocate(bound.arena_bytes)
             addresses.append(arena.address)
         else:
             addresses.append(0)
         if bound.hosted:
-            values = values.copy()
-            for host, numbers in bound.hosted:
-                values[numbers] += buffers[host].address - addresses[-1]
-        status: Buffer | None = None
-        if self.recipe.checks:
-            status = allocate(STATUS_BYTES)
-            status.view(np.int64, 0, (4,), (8,))[:] = 0
-            addresses.append(status.address)
+            values = _hosted_values(bound, values, buffers, addresses[-1])
+        status = None if not recipe.checks else _status_buffer(addresses)
         try:
             if self.compiled is None:
                 bound.table.run(thread_pool(), addresses, values)
@@ -221,13 +229,18 @@ class Plan:
             if status is not None:
                 self._raise_failures(status, recorded.nodes)
         except BaseException as problem:
-            for node in given_up:
-                node.storage = None  # perhaps overwritten: what depends on it has no value any more
+            for leaf in given_up:
+                leaf.storage = None  # perhaps overwritten: what depends on it has no value any more
             if isinstance(problem, CallFailure):
                 raise self._host_error(problem, recorded.nodes) from None
             raise
         counters.bytes_copied += bound.copied_bytes
-        self._hand_out(recorded, bound, buffers)
+        nodes = recorded.nodes
+        for output in bound.outputs:
+            if output.from_leaf or not output.dense:
+                _give_view(nodes[output.number], output, leaves, buffers)
+            else:
+                nodes[output.number].storage = Storage(buffers[output.place], 0, output.strides, True)
 
     def _run_watched(self, recorded: Recorded, bound: Bound, addresses: list[int], values: IntArray) -> None:
         if settings.debug < 2 and settings.check < 2:
@@ -253,25 +266,6 @@ class Plan:
             outputs.append(Output(number, part.from_leaf, part.place, offset, strides, part.dense))
         return outputs
 
-    def _hand_out(self, recorded: Recorded, bound: Bound, buffers: list[Buffer]) -> None:
-        nodes = recorded.nodes
-        for output in bound.outputs:
-            node = nodes[output.number]
-            if not output.from_leaf:
-                buffer = buffers[output.place]
-                if output.dense:
-                    node.storage = Storage(buffer, 0, output.strides, True)
-                else:
-                    node.storage = strided_storage(buffer, output.offset, node.shape, output.strides)
-                continue
-            base = recorded.leaves[output.place].storage
-            assert base is not None
-            if output.dense:
-                node.storage = base
-            else:
-                offset = base.offset + output.offset
-                node.storage = strided_storage(base.buffer, offset, node.shape, output.strides)
-
     def _raise_failures(self, status: Buffer, nodes: list[Node]) -> None:
         flag, slot, index, extent = status.view(np.int64, 0, (4,), (8,)).tolist()
         if not flag:
@@ -292,13 +286,33 @@ def _user_call(origin: Origin, nodes: list[Node], otherwise: str) -> tuple[str, 
     return (otherwise, "") if call is None else (call.name, f" (recorded at {call.where})")
 
 
-def _leaf_addresses(recorded: Recorded, sizes: list[int]) -> list[int]:
-    addresses = []
-    for leaf, size in zip(recorded.leaves, sizes):
-        storage = leaf.storage
-        assert storage is not None
-        addresses.append(storage.buffer.address + storage.offset * size)
-    return addresses
+def _hosted_values(bound: Bound, values: IntArray, buffers: Sequence[Buffer], arena: int) -> IntArray:
+    """The values of a run, in which temporaries in a result have their place relative to the arena."""
+    values = values.copy()
+    for host, numbers in bound.hosted:
+        values[numbers] += buffers[host].address - arena
+    return values
+
+
+def _status_buffer(addresses: list[int]) -> Buffer:
+    """Where kernels write what failed: zeros. Adds its address."""
+    status = allocator.allocate(STATUS_BYTES)
+    status.view(np.int64, 0, (4,), (8,))[:] = 0
+    addresses.append(status.address)
+    return status
+
+
+def _give_view(node: Node, output: Output, leaves: Sequence[Node], buffers: Sequence[Buffer]) -> None:
+    """Give a node its value, which is part of a buffer or belongs to a leaf, too."""
+    if not output.from_leaf:
+        node.storage = strided_storage(buffers[output.place], output.offset, node.shape, output.strides)
+        return
+    base = leaves[output.place].storage
+    assert base is not None
+    if output.dense:
+        node.storage = base
+    else:
+        node.storage = strided_storage(base.buffer, base.offset + output.offset, node.shape, output.strides)
 
 
 def _buffer_of(leaf: Node) -> Buffer:

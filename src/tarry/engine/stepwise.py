@@ -47,7 +47,7 @@ def run_stepwise(
     """Run a table step by step: print times (TARRY_DEBUG >= 2), check results (TARRY_CHECK >= 2)."""
     kernels = iter([step for step in lowered if isinstance(step, LoweredKernel)])
     for number, step in enumerate(table.steps):
-        product = isinstance(step, KernelStep) and step.name.startswith(("product_", "sort_"))
+        product = isinstance(step, KernelStep) and step.name.startswith(("product_", "sort_", "depthwise_"))
         kernel = None if product or isinstance(step, HostStep) else next(kernels)
         check = _Check(kernel, step, addresses, values, arguments, scalars) if kernel is not None else None
         started = time.perf_counter()

@@ -181,16 +181,13 @@ class Template:
             fresh = Node(None, (), node.shape, node.dtype, None, node.call)
             nodes[number] = fresh
             made.append(fresh)
-        recorded = Recorded()
-        recorded.nodes = nodes
+        constants = self._constants
+        leaves = [inputs[source] if source >= 0 else constants[-1 - source] for source in prepared.sources]
+        recorded = Recorded(nodes, leaves)
         recorded.key = template.key
         recorded.outputs = template.outputs
         recorded.arguments = template.arguments
         recorded.scalars = template.scalars
-        constants = self._constants
-        recorded.leaves = [
-            inputs[source] if source >= 0 else constants[-1 - source] for source in prepared.sources
-        ]
         prepared.plan.run(recorded)
         return made
 

@@ -2,7 +2,7 @@
 
 An in-place operator gives the handle a new node, perhaps of another shape and dtype; every reference to the
 array sees it. Operands may be arrays, Python scalars and NumPy arrays; None is a TypeError, anything else a
-ValueError. Without meaning for other types, `==` is False and `!=` True for them.
+ValueError. For other types `==` is False, `!=` True, and one of them left of & and the like a TypeError.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from tarry.base.dtypes import NO_NUMBERS
 from tarry.graph.handle import Handle
 from tarry.graph.operators import operators
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from tarry.graph.array import array
 
 Comparable = Handle | bool | int | float | complex | np.ndarray[Any, Any] | np.generic
-_COMPARABLE = (Handle, bool, int, float, complex, np.ndarray, np.generic)
+_COMPARABLE = (Handle, bool, int, float, complex)
 
 
 class Arithmetic(Handle):
@@ -87,19 +88,19 @@ class Arithmetic(Handle):
         return NotImplemented if other is None else operators.matmul(self, other)
 
     def __rand__(self, other: Any) -> array:
-        return NotImplemented if other is None else operators.bitwise_and(other, self)
+        return operators.bitwise_and(other, self) if _is_operand(other) else NotImplemented
 
     def __ror__(self, other: Any) -> array:
-        return NotImplemented if other is None else operators.bitwise_or(other, self)
+        return operators.bitwise_or(other, self) if _is_operand(other) else NotImplemented
 
     def __rxor__(self, other: Any) -> array:
-        return NotImplemented if other is None else operators.bitwise_xor(other, self)
+        return operators.bitwise_xor(other, self) if _is_operand(other) else NotImplemented
 
     def __rlshift__(self, other: Any) -> array:
-        return NotImplemented if other is None else operators.left_shift(other, self)
+        return operators.left_shift(other, self) if _is_operand(other) else NotImplemented
 
     def __rrshift__(self, other: Any) -> array:
-        return NotImplemented if other is None else operators.right_shift(other, self)
+        return operators.right_shift(other, self) if _is_operand(other) else NotImplemented
 
     def __rmatmul__(self, other: Any) -> array:
         return NotImplemented if other is None else operators.matmul(other, self)
@@ -151,7 +152,7 @@ class Arithmetic(Handle):
     def _become(self, operator: str, result: array | None) -> array:
         """Take over the node of a result."""
         if result is None:
-            raise TypeError(f"unsupported operand type(s) for {operator}: 'array' and 'NoneType'")
+            raise TypeError(f"[{operator}] Expected an array or a scalar, but got None.")
         self._node = result._node
         return self  # type: ignore[return-value]
 
@@ -215,9 +216,15 @@ class Arithmetic(Handle):
     __hash__ = object.__hash__
 
 
+def _is_operand(other: object) -> bool:
+    return other is not None and _comparable("", other)
+
+
 def _comparable(operator: str, other: object) -> bool:
     if isinstance(other, _COMPARABLE) or hasattr(other, "__mlx_array__"):
         return True
+    if isinstance(other, (np.ndarray, np.generic)):
+        return other.dtype.kind not in NO_NUMBERS
     if other is None:
-        raise TypeError(f"{operator!r} not supported between instances of 'array' and 'NoneType'")
+        raise TypeError(f"[{operator}] Expected an array or a scalar to compare with, but got None.")
     return False

@@ -62,7 +62,12 @@ class array(Methods):
 
     @property
     def at(self) -> Updates:
-        """`a.at[index].add(v)` and the like: updates that accumulate where an index occurs twice."""
+        """`a.at[index].add(v)` and the like: updates that accumulate where an index occurs twice.
+
+        Example:
+            >>> mx.zeros(3).at[mx.array([0, 0, 2])].add(1)
+            array([2, 0, 1], dtype=float32)
+        """
         updates: Updates = operators.at(self)
         return updates
 
@@ -77,22 +82,34 @@ class array(Methods):
     def __len__(self) -> int:
         shape = self._node.shape
         if not shape:
-            raise TypeError("len() 0-dimensional array.")
+            raise TypeError("[len] A 0-dimensional array has no length.")
         return shape[0]
 
     def __iter__(self) -> Iterator[array]:
         if not self._node.shape:
-            raise TypeError("iteration over a 0-dimensional array.")
+            raise TypeError("[iter] A 0-dimensional array cannot be iterated over.")
         return _items(wrap(self._node))
 
     # Python values
 
     def item(self) -> Any:
-        """The only element as a Python scalar; ValueError when there are several or none."""
+        """The only element as a Python scalar: bool, int, float or complex. Evaluates.
+
+        Errors: ValueError when there are several or none.
+
+        Example:
+            >>> mx.array([2.5]).item()
+            2.5
+        """
         return python_value(self._node)
 
     def tolist(self) -> Any:
-        """The elements as nested lists of Python scalars; a scalar for a 0-d array."""
+        """The elements as nested lists of Python scalars; a scalar for a 0-d array. Evaluates.
+
+        Example:
+            >>> mx.array([[1, 2], [3, 4]]).tolist()
+            [[1, 2], [3, 4]]
+        """
         return python_list(self._node)
 
     def __bool__(self) -> bool:
@@ -111,7 +128,7 @@ class array(Methods):
         node = self._node
         if node.shape or node.dtype.kind not in "ui":
             raise TypeError(
-                "Only 0-dimensional integer arrays can be used as an index, "
+                "[index] Only 0-dimensional integer arrays can be used as an index, "
                 f"but this one has shape {node.shape} and dtype {node.dtype.name}."
             )
         return int(self._real_value("index"))
@@ -119,7 +136,7 @@ class array(Methods):
     def _real_value(self, what: str) -> bool | int | float:
         value = python_value(self._node)
         if isinstance(value, complex):
-            raise TypeError(f"{what}() argument must be a real number, not a complex64 array.")
+            raise TypeError(f"[{what}] Expected a real number, but the array has dtype complex64.")
         return value
 
     # text
@@ -131,7 +148,7 @@ class array(Methods):
         if not self._node.shape:
             return format(python_value(self._node), specification)
         if specification:
-            raise TypeError("unsupported format string passed to array.__format__")
+            raise TypeError(f"[format] Expected no format for an array of shape {self._node.shape}.")
         return array_text(self._node)
 
     # copies
@@ -146,6 +163,8 @@ class array(Methods):
         return np.array(found), self._node.dtype.code
 
     def __setstate__(self, state: tuple[Any, int]) -> None:
+        if not _is_state(state):
+            raise TypeError(f"[array] Expected what __getstate__ gives, but got a value of {type(state)}.")
         found, code = state
         dtype = ALL[code]
         if dtype is bfloat16:
@@ -176,6 +195,8 @@ class array(Methods):
         dl_device: tuple[int, int] | None = None,
         copy: bool | None = None,
     ) -> Any:
+        if copy is not None and not isinstance(copy, bool):
+            raise TypeError(f"[dlpack] Expected True, False or None for copy, but got {copy!r}.")
         if self._node.dtype is bfloat16:
             raise BufferError("[dlpack] NumPy exports no bfloat16: convert the array with astype first.")
         found: Any = values(self._node)
@@ -185,10 +206,23 @@ class array(Methods):
         return (1, 0)
 
     def __array_namespace__(self, api_version: str | None = None) -> ModuleType:
+        if api_version is not None and not isinstance(api_version, str):
+            raise TypeError(f"[array] Expected a string or None as api_version, but got {api_version!r}.")
         if api_version not in (None, *ARRAY_API_VERSIONS):
             versions = ", ".join(ARRAY_API_VERSIONS)
             raise ValueError(f"[array] Expected one of {versions} as api_version, but got {api_version!r}.")
         return sys.modules["tarry.core"]
+
+
+def _is_state(state: object) -> bool:
+    """Whether it is (values, code of a dtype), with values that NumPy has for this dtype."""
+    if not isinstance(state, tuple) or len(state) != 2:
+        return False
+    found, code = state
+    if not isinstance(found, np.ndarray) or not isinstance(code, int) or not 0 <= code < len(ALL):
+        return False
+    expected = "uint16" if ALL[code] is bfloat16 else ALL[code].name
+    return bool(found.dtype.name == expected)
 
 
 def _items(whole: array) -> Iterator[array]:

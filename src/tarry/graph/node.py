@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING
 
 from tarry.base.dtypes import Dtype
@@ -38,6 +39,10 @@ def strided_storage(buffer: Buffer, offset: int, shape: Shape, strides: Shape) -
     return Storage(buffer, offset, strides, is_contiguous(shape, strides))
 
 
+# The serial number of the next node: inputs are made before what reads them.
+next_serial = count(1).__next__
+
+
 class Node:
     """One recorded operation, or an evaluated value.
 
@@ -46,10 +51,19 @@ class Node:
                 evaluated, unless a transform is tracing
     storage     the values once evaluated, else None
     call        what the user called and where, for operations that can fail while running
+    serial      a number greater than those of the inputs
+    stamp       which walk of `engine.keying` has met the node last (0: none)
+    number      the node's number in that walk
     Nothing else ever changes, but a node may become another description of the same value (graph.subgraph).
     """
 
-    __slots__ = ("__weakref__", "call", "dtype", "inputs", "primitive", "shape", "storage")
+    __slots__ = (
+        "__weakref__", "call", "dtype", "inputs", "number", "primitive", "serial", "shape", "stamp",
+        "storage",
+    )  # fmt: skip
+
+    number: int
+    serial: float
 
     def __init__(
         self,
@@ -66,6 +80,8 @@ class Node:
         self.dtype = dtype
         self.storage = storage
         self.call = call
+        self.serial = next_serial()
+        self.stamp = 0
 
     def __repr__(self) -> str:
         name = self.primitive.name if self.primitive is not None else "Values"

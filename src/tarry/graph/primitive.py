@@ -65,10 +65,25 @@ class Primitive:
     """
 
     name: ClassVar[str] = ""
-    # True when the output's shape does not follow from the inputs' shapes and the structural parameters.
+    # True when shape and dtype of the output or the number of inputs do not follow from the structural
+    # parameters and the inputs' shapes and dtypes.
     shaped: ClassVar[bool] = True
-    # True when the op changes a copy of its first input, or that input itself when nobody else needs it.
+    # True when the op changes a copy of its first input, or that input itself when nobody else needs it. Its
+    # loops are the dimensions of the second input.
     updates: ClassVar[bool] = False
+
+    # What fusion asks (compiler.fuse, compiler.group).
+    # True when the op has a kernel, or several, of its own: its result is stored, and joins no other kernel.
+    barrier: ClassVar[bool] = True
+    # True when that kernel reads its inputs as strides over memory: what they are views of is stored for it.
+    # Inputs of other such ops are computed in their kernels.
+    reads_strides: ClassVar[bool] = False
+    # True when elementwise work on the result may join that kernel.
+    takes_epilogue: ClassVar[bool] = False
+    # True when the op computes nothing, but says where in its first input the values stand.
+    moves: ClassVar[bool] = False
+    # True when every element of the only input is found in the result.
+    shows_all: ClassVar[bool] = False
 
     __slots__ = ("arguments", "key")
 
@@ -84,6 +99,14 @@ class Primitive:
     def params(self) -> tuple[object, ...]:
         """The structural parameters, hashable."""
         return ()
+
+    def operand_axes(self, number: int) -> Sequence[int] | None:
+        """The loops of the op's own kernel that are the dimensions of an input; None for all of them."""
+        return None
+
+    def result_of(self) -> int | None:
+        """What is equal for all results of one run with the same inputs; None for an op with one result."""
+        return None
 
     def vjp(
         self, inputs: Sequence[array], output: array, cotangent: array, wanted: Sequence[int]

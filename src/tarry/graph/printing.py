@@ -22,7 +22,14 @@ _MOST_DECIMALS = 1074
 
 
 class PrintOptions:
-    """How numbers print: `precision` decimals, or -1 for six significant digits."""
+    """How numbers print: `precision` decimals, or -1 for six significant digits.
+
+    Errors: TypeError for a precision that is no integer of 32 bits.
+
+    Example:
+        >>> PrintOptions(3).precision
+        3
+    """
 
     __slots__ = ("_precision",)
 
@@ -33,6 +40,7 @@ class PrintOptions:
 
     @property
     def precision(self) -> int:
+        """The number of decimals, or -1."""
         return self._precision
 
 

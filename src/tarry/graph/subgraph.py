@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from tarry.base.dtypes import float32
 from tarry.base.errors import UserCall
 from tarry.base.shapes import Shape
-from tarry.graph.node import Node
+from tarry.graph.node import Node, next_serial
 from tarry.graph.primitive import Primitive, Scalar, intern_key, is_portable
 from tarry.graph.tracing import run_lock
 from tarry.graph.walk import unevaluated
@@ -80,7 +80,10 @@ class Subgraph:
     def invoke_on(self, read: Sequence[Node]) -> Node:
         """An invocation, from those of the inputs that are read. Its shape lists the sizes, which is how they
         get into a plan's key."""
-        return Node(Invocation(self), (*read, *self.constants), self.sizes, float32)
+        invocation = Node(Invocation(self), (*read, *self.constants), self.sizes, float32)
+        # As if it had been recorded right after its inputs: before what is to become its output.
+        invocation.serial = max([source.serial for source in read], default=0) + 0.5
+        return invocation
 
     def expand(self, sources: Sequence[Node]) -> list[Node]:
         """The recorded operations on the inputs of an invocation."""
@@ -177,6 +180,8 @@ def make_outputs(invocation: Node, first: int, count: int) -> list[Node]:
         node.dtype = entry.dtype
         node.storage = None
         node.call = entry.call
+        node.serial = next_serial()
+        node.stamp = 0
         living.append(reference(node))
         made.append(node)
     return made
@@ -196,7 +201,8 @@ def become_output(node: Node, invocation: Node, number: int) -> None:
     primitive = invocation.primitive
     assert isinstance(primitive, Invocation)
     with run_lock:
-        if node.storage is not None:
+        # What reads the node may have been recorded before the invocation's inputs: it stays as it is.
+        if node.storage is not None or node.serial < invocation.serial:
             return
         node.primitive = _output(number)
         node.inputs = (invocation,)

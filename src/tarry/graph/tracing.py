@@ -87,10 +87,11 @@ def forget_inputs(nodes: list[Node]) -> None:
         node.inputs = ()
 
 
-def require_evaluation(op: str = "eval") -> None:
-    """ValueError inside vmap and the like."""
+def require_evaluation(op: str = "eval") -> bool:
+    """ValueError inside vmap and the like. Gives whether evaluated nodes keep their inputs."""
     if _state.forbidding > 0:
         raise ValueError(
             f"[{op}] Attempting to eval an array during function transformations like compile or vmap "
             "is not allowed."
         )
+    return _state.retaining > 0

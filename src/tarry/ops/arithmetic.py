@@ -21,6 +21,7 @@ from tarry.ops.elementwise import (
     float_operand,
     unary_operand,
 )
+from tarry.runtime.devices import StreamLike, require_stream
 
 
 class Negative(Elementwise):
@@ -36,12 +37,14 @@ class Negative(Elementwise):
 _NEGATIVE = Negative()
 
 
-def negative(a: ArrayLike, /, *, stream: object = None) -> array:
+def negative(a: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """-a, element by element; unsigned integers wrap. ValueError for booleans.
 
     >>> mx.negative(mx.array([1.0, -2.0]))
     array([-1, 2], dtype=float32)
     """
+    if stream is not None:
+        require_stream("negative", stream)
     operand = unary_operand("negative", a)
     if operand.dtype.kind == "b":
         raise ValueError("[negative] Booleans have no negative: use logical_not, or an integer type.")
@@ -61,7 +64,7 @@ class Add(Elementwise):
 _ADD = Add()
 
 
-def add(a: ArrayLike, b: ArrayLike, /, *, stream: object = None) -> array:
+def add(a: ArrayLike, b: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """a + b with broadcasting; dtypes promote, Python scalars are weak.
 
     ValueError for shapes that do not broadcast.
@@ -69,6 +72,8 @@ def add(a: ArrayLike, b: ArrayLike, /, *, stream: object = None) -> array:
     >>> mx.add(mx.array([1, 2]), 3)
     array([4, 5], dtype=int32)
     """
+    if stream is not None:
+        require_stream("add", stream)
     return binary(_ADD, "add", a, b)
 
 
@@ -85,12 +90,14 @@ class Subtract(Elementwise):
 _SUBTRACT = Subtract()
 
 
-def subtract(a: ArrayLike, b: ArrayLike, /, *, stream: object = None) -> array:
+def subtract(a: ArrayLike, b: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """a - b with broadcasting and promotion; unsigned integers wrap.
 
     >>> mx.subtract(5, mx.array([1, 2]))
     array([4, 3], dtype=int32)
     """
+    if stream is not None:
+        require_stream("subtract", stream)
     return binary(_SUBTRACT, "subtract", a, b)
 
 
@@ -107,13 +114,15 @@ class Multiply(Elementwise):
 _MULTIPLY = Multiply()
 
 
-def multiply(a: ArrayLike, b: ArrayLike, /, *, stream: object = None) -> array:
+def multiply(a: ArrayLike, b: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """a * b with broadcasting and promotion; integers wrap.
 
     >>> mx.multiply(mx.array([1.0, 2.0]), mx.array([[3.0], [4.0]]))
     array([[3, 6],
            [4, 8]], dtype=float32)
     """
+    if stream is not None:
+        require_stream("multiply", stream)
     return binary(_MULTIPLY, "multiply", a, b)
 
 
@@ -132,12 +141,14 @@ class Divide(Elementwise):
 _DIVIDE = Divide()
 
 
-def divide(a: ArrayLike, b: ArrayLike, /, *, stream: object = None) -> array:
+def divide(a: ArrayLike, b: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """a / b with broadcasting and promotion; integers and booleans are divided in float32.
 
     >>> mx.divide(mx.array([1, 2]), 2)
     array([0.5, 1], dtype=float32)
     """
+    if stream is not None:
+        require_stream("divide", stream)
     return binary(_DIVIDE, "divide", a, b, float32)
 
 
@@ -154,12 +165,14 @@ class Reciprocal(Elementwise):
 _RECIPROCAL = Reciprocal()
 
 
-def reciprocal(a: ArrayLike, /, *, stream: object = None) -> array:
+def reciprocal(a: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """1 / a, element by element; integers and booleans become float32.
 
     >>> mx.reciprocal(mx.array([2.0, 4.0]))
     array([0.5, 0.25], dtype=float32)
     """
+    if stream is not None:
+        require_stream("reciprocal", stream)
     return elementwise(_RECIPROCAL, (float_operand("reciprocal", a),))
 
 
@@ -176,12 +189,14 @@ class Square(Elementwise):
 _SQUARE = Square()
 
 
-def square(a: ArrayLike, /, *, stream: object = None) -> array:
+def square(a: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """a * a, element by element, in the dtype of `a`.
 
     >>> mx.square(mx.array([1, -3]))
     array([1, 9], dtype=int32)
     """
+    if stream is not None:
+        require_stream("square", stream)
     return elementwise(_SQUARE, (unary_operand("square", a),))
 
 
@@ -198,7 +213,7 @@ class FloorDivide(Elementwise):
 _FLOOR_DIVIDE = FloorDivide()
 
 
-def floor_divide(a: ArrayLike, b: ArrayLike, /, *, stream: object = None) -> array:
+def floor_divide(a: ArrayLike, b: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """floor(a / b) with broadcasting and promotion; integers stay integers, and x // 0 is 0 for them.
 
     ValueError for complex operands.
@@ -206,6 +221,8 @@ def floor_divide(a: ArrayLike, b: ArrayLike, /, *, stream: object = None) -> arr
     >>> mx.floor_divide(mx.array([7, -7]), 2)
     array([3, -4], dtype=int32)
     """
+    if stream is not None:
+        require_stream("floor_divide", stream)
     operands = _real_operands("floor_divide", a, b)
     return elementwise(_FLOOR_DIVIDE, operands)
 
@@ -226,7 +243,7 @@ class Remainder(Elementwise):
 _REMAINDER = Remainder()
 
 
-def remainder(a: ArrayLike, b: ArrayLike, /, *, stream: object = None) -> array:
+def remainder(a: ArrayLike, b: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """a - b * floor(a / b), which has the sign of `b`; for integers x % 0 is x.
 
     ValueError for complex operands.
@@ -234,16 +251,20 @@ def remainder(a: ArrayLike, b: ArrayLike, /, *, stream: object = None) -> array:
     >>> mx.remainder(mx.array([7, -7]), 3)
     array([1, 2], dtype=int32)
     """
+    if stream is not None:
+        require_stream("remainder", stream)
     operands = _real_operands("remainder", a, b)
     return elementwise(_REMAINDER, operands)
 
 
-def divmod(a: ArrayLike, b: ArrayLike, /, *, stream: object = None) -> list[array]:
+def divmod(a: ArrayLike, b: ArrayLike, /, *, stream: StreamLike = None) -> list[array]:
     """[floor_divide(a, b), remainder(a, b)]. ValueError for complex operands.
 
     >>> mx.divmod(mx.array([7, -7]), 3)
     [array([2, -3], dtype=int32), array([1, 2], dtype=int32)]
     """
+    if stream is not None:
+        require_stream("divmod", stream)
     operands = _real_operands("divmod", a, b)
     return [elementwise(_FLOOR_DIVIDE, operands), elementwise(_REMAINDER, operands)]
 

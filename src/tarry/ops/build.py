@@ -8,15 +8,15 @@ from tarry.base.dtypes import Dtype
 from tarry.base.errors import UserCall
 from tarry.base.shapes import Shape
 from tarry.graph.array import array, wrap
-from tarry.graph.node import Node
+from tarry.graph.node import Node, next_serial
 from tarry.graph.operators import operators
 from tarry.graph.primitive import Primitive
 from tarry.graph.tracing import may_flush
 
 # A program that records for ever and never looks at a value must not grow without limit: after so many
-# operations without an evaluation, the array being recorded is evaluated.
-MOST_RECORDED = 1 << 16
-_recorded = 0
+# nodes without an evaluation, the array being recorded is evaluated.
+MOST_RECORDED = 1 << 17
+_last_serial = MOST_RECORDED
 
 
 _new = object.__new__
@@ -29,7 +29,6 @@ def build(primitive: Primitive, inputs: Sequence[array], shape: Shape, dtype: Dt
 
 def build_on(primitive: Primitive, inputs: tuple[Node, ...], shape: Shape, dtype: Dtype) -> array:
     """A new array: the primitive applied to nodes."""
-    global _recorded
     # `wrap` and `Node(...)`, written out: this is the cost of every operation.
     node: Node = _new(Node)
     node.primitive = primitive
@@ -38,33 +37,31 @@ def build_on(primitive: Primitive, inputs: tuple[Node, ...], shape: Shape, dtype
     node.dtype = dtype
     node.storage = None
     node.call = None
+    node.serial = serial = next_serial()
+    node.stamp = 0
     result = _new(array)
     result._node = node
-    _recorded += 1
-    if _recorded > MOST_RECORDED:
+    if serial > _last_serial:
         _flush(result)
     return result
 
 
 def _flush(result: array) -> None:
-    global _recorded
-    _recorded = 0
+    restart_count()
     if may_flush():
         operators.evaluate([result._node])
 
 
-def count_recorded(operations: int, result: array) -> None:
-    """Called when several operations were recorded at once; `result` is one of them."""
-    global _recorded
-    _recorded += operations
-    if _recorded > MOST_RECORDED:
+def bound_recording(result: array) -> None:
+    """Called when nodes were recorded in other ways; `result` is the array of one of them."""
+    if result._node.serial > _last_serial:
         _flush(result)
 
 
 def restart_count() -> None:
     """Called when something was evaluated: what was recorded before counts no more."""
-    global _recorded
-    _recorded = 0
+    global _last_serial
+    _last_serial = next_serial() + MOST_RECORDED
 
 
 def build_checked(

@@ -46,6 +46,9 @@ class Call(Primitive):
 
     # Native code of this name computes it, where there is any; else `compute` does.
     routine: ClassVar[str] = ""
+    # The function of the user that errors name where a rule of differentiation makes the call.
+    public: ClassVar[str] = ""
+    reads_strides = True
 
     __slots__ = ("call", "number", "options")
 
@@ -58,6 +61,9 @@ class Call(Primitive):
 
     def params(self) -> tuple[object, ...]:
         return (self.number, *self.options)
+
+    def result_of(self) -> int:
+        return self.call
 
     def types(self, inputs: Sequence[array]) -> list[ResultType]:
         """Shape and dtype of every result."""
@@ -77,13 +83,13 @@ class Call(Primitive):
         self, inputs: Sequence[array], results: Sequence[array], cotangents: Sequence[array | None]
     ) -> Sequence[array | None]:
         """The cotangents of all inputs from those of the results; None stands for zero."""
-        raise ValueError(f"[{self.name}] has no gradient.")
+        raise ValueError(f"[{self.public or self.name}] has no gradient.")
 
     def push_forward(
         self, inputs: Sequence[array], results: Sequence[array], tangents: Sequence[array | None]
     ) -> Sequence[array | None]:
         """The tangents of all results from those of the inputs, at least one of which is not None."""
-        raise ValueError(f"[{self.name}] has no forward derivative.")
+        raise ValueError(f"[{self.public or self.name}] has no forward derivative.")
 
     def with_number(self, number: int) -> Call:
         return type(self)(*self.options, number=number)
@@ -91,9 +97,9 @@ class Call(Primitive):
     def _results(self, inputs: Sequence[array], output: array) -> list[array]:
         """All results of the call that `output` is one of."""
         types = self.types(inputs)
+        where = output._node.call or _call_of(self)
         return [
-            output if number == self.number
-            else wrap(_node(self.with_number(number), inputs, kind, _call_of(self)))
+            output if number == self.number else wrap(_node(self.with_number(number), inputs, kind, where))
             for number, kind in enumerate(types)
         ]
 
@@ -114,7 +120,7 @@ class Call(Primitive):
     ) -> tuple[array, int]:
         batched = [batch_to_front(value, axis, size) for value, axis in zip(inputs, axes)]
         kind = self.types(batched)[self.number]
-        return wrap(_node(self, batched, kind, _call_of(self))), 0
+        return wrap(_node(self, batched, kind, output._node.call or _call_of(self))), 0
 
     def __repr__(self) -> str:
         return f"{self.name}({', '.join(map(str, self.params()))})"
@@ -141,10 +147,10 @@ def _node(primitive: Call, inputs: Sequence[array], kind: ResultType, where: Use
 
 
 def _call_of(primitive: Call) -> UserCall:
-    """What the user called; the name of the operation where a transform calls it."""
+    """What the user called; the function that the call belongs to where a transform makes it."""
     found = user_call()
     if found.name in _RULES:
-        found.name = primitive.name
+        found.name = primitive.public or primitive.name
     return found
 
 

@@ -24,6 +24,7 @@ from tarry.ops.elementwise import (
     scalar_kind,
     unary_operand,
 )
+from tarry.runtime.devices import StreamLike, require_stream
 
 INFINITY = float("inf")
 
@@ -98,57 +99,69 @@ _LESS, _LESS_EQUAL = Less(), LessEqual()
 _GREATER, _GREATER_EQUAL = Greater(), GreaterEqual()
 
 
-def equal(a: ArrayLike, b: ArrayLike, /, *, stream: object = None) -> array:
+def equal(a: ArrayLike, b: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """a == b, element by element, with broadcasting and promotion; nan equals nothing.
 
     >>> mx.equal(mx.array([1, 2]), 2)
     array([False, True], dtype=bool)
     """
+    if stream is not None:
+        require_stream("equal", stream)
     return elementwise(_EQUAL, binary_operands("equal", a, b), bool_)
 
 
-def not_equal(a: ArrayLike, b: ArrayLike, /, *, stream: object = None) -> array:
+def not_equal(a: ArrayLike, b: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """a != b, element by element, with broadcasting and promotion.
 
     >>> mx.not_equal(mx.array([1, 2]), 2)
     array([True, False], dtype=bool)
     """
+    if stream is not None:
+        require_stream("not_equal", stream)
     return elementwise(_NOT_EQUAL, binary_operands("not_equal", a, b), bool_)
 
 
-def less(a: ArrayLike, b: ArrayLike, /, *, stream: object = None) -> array:
+def less(a: ArrayLike, b: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """a < b, element by element, with broadcasting and promotion.
 
     >>> mx.less(mx.array([1, 2]), 2)
     array([True, False], dtype=bool)
     """
+    if stream is not None:
+        require_stream("less", stream)
     return elementwise(_LESS, binary_operands("less", a, b), bool_)
 
 
-def less_equal(a: ArrayLike, b: ArrayLike, /, *, stream: object = None) -> array:
+def less_equal(a: ArrayLike, b: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """a <= b, element by element, with broadcasting and promotion.
 
     >>> mx.less_equal(mx.array([1, 3]), 2)
     array([True, False], dtype=bool)
     """
+    if stream is not None:
+        require_stream("less_equal", stream)
     return elementwise(_LESS_EQUAL, binary_operands("less_equal", a, b), bool_)
 
 
-def greater(a: ArrayLike, b: ArrayLike, /, *, stream: object = None) -> array:
+def greater(a: ArrayLike, b: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """a > b, element by element, with broadcasting and promotion.
 
     >>> mx.greater(mx.array([1, 3]), 2)
     array([False, True], dtype=bool)
     """
+    if stream is not None:
+        require_stream("greater", stream)
     return elementwise(_GREATER, binary_operands("greater", a, b), bool_)
 
 
-def greater_equal(a: ArrayLike, b: ArrayLike, /, *, stream: object = None) -> array:
+def greater_equal(a: ArrayLike, b: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """a >= b, element by element, with broadcasting and promotion.
 
     >>> mx.greater_equal(mx.array([1, 2]), 2)
     array([False, True], dtype=bool)
     """
+    if stream is not None:
+        require_stream("greater_equal", stream)
     return elementwise(_GREATER_EQUAL, binary_operands("greater_equal", a, b), bool_)
 
 
@@ -189,39 +202,47 @@ def _truth_values(op: str, a: object, b: object) -> tuple[array, array]:
     return binary_operands(op, _truth_value(op, a), _truth_value(op, b))
 
 
-def logical_not(a: ArrayLike, /, *, stream: object = None) -> array:
+def logical_not(a: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """Where `a` is zero (or False).
 
     >>> mx.logical_not(mx.array([0.0, 2.0]))
     array([True, False], dtype=bool)
     """
+    if stream is not None:
+        require_stream("logical_not", stream)
     return elementwise(_LOGICAL_NOT, (cast(unary_operand("logical_not", a), bool_),))
 
 
-def logical_and(a: ArrayLike, b: ArrayLike, /, *, stream: object = None) -> array:
+def logical_and(a: ArrayLike, b: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """Where both are nonzero, with broadcasting.
 
     >>> mx.logical_and(mx.array([0, 2]), True)
     array([False, True], dtype=bool)
     """
+    if stream is not None:
+        require_stream("logical_and", stream)
     return elementwise(_LOGICAL_AND, _truth_values("logical_and", a, b))
 
 
-def logical_or(a: ArrayLike, b: ArrayLike, /, *, stream: object = None) -> array:
+def logical_or(a: ArrayLike, b: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """Where either is nonzero, with broadcasting.
 
     >>> mx.logical_or(mx.array([0, 2]), False)
     array([False, True], dtype=bool)
     """
+    if stream is not None:
+        require_stream("logical_or", stream)
     return elementwise(_LOGICAL_OR, _truth_values("logical_or", a, b))
 
 
-def logical_xor(a: ArrayLike, b: ArrayLike, /, *, stream: object = None) -> array:
+def logical_xor(a: ArrayLike, b: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """Where exactly one is nonzero, with broadcasting.
 
     >>> mx.logical_xor(mx.array([0, 2]), True)
     array([True, False], dtype=bool)
     """
+    if stream is not None:
+        require_stream("logical_xor", stream)
     return elementwise(_NOT_EQUAL, _truth_values("logical_xor", a, b), bool_)
 
 
@@ -273,48 +294,58 @@ def _floating_predicate(op: str, primitive: Predicate, a: object, for_integers: 
     return elementwise(primitive, (operand,), bool_)
 
 
-def isnan(a: ArrayLike, /, *, stream: object = None) -> array:
+def isnan(a: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """Where `a` is not a number; False for integers, and for complex numbers where either part is nan.
 
     >>> mx.isnan(mx.array([1.0, float("nan")]))
     array([False, True], dtype=bool)
     """
+    if stream is not None:
+        require_stream("isnan", stream)
     return _floating_predicate("isnan", _IS_NAN, a, False)
 
 
-def isinf(a: ArrayLike, /, *, stream: object = None) -> array:
+def isinf(a: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """Where `a` is infinite, with either sign; for complex numbers where either part is.
 
     >>> mx.isinf(mx.array([1.0, float("-inf")]))
     array([False, True], dtype=bool)
     """
+    if stream is not None:
+        require_stream("isinf", stream)
     return _floating_predicate("isinf", _IS_INF, a, False)
 
 
-def isfinite(a: ArrayLike, /, *, stream: object = None) -> array:
+def isfinite(a: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """Where `a` is neither infinite nor nan; for complex numbers where both parts are finite.
 
     >>> mx.isfinite(mx.array([1.0, float("inf"), float("nan")]))
     array([True, False, False], dtype=bool)
     """
+    if stream is not None:
+        require_stream("isfinite", stream)
     return _floating_predicate("isfinite", _IS_FINITE, a, True)
 
 
-def isposinf(a: ArrayLike, /, *, stream: object = None) -> array:
+def isposinf(a: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """Where `a` is +infinity.
 
     >>> mx.isposinf(mx.array([float("inf"), float("-inf")]))
     array([True, False], dtype=bool)
     """
+    if stream is not None:
+        require_stream("isposinf", stream)
     return equal_to_infinity("isposinf", a, INFINITY)
 
 
-def isneginf(a: ArrayLike, /, *, stream: object = None) -> array:
+def isneginf(a: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """Where `a` is -infinity.
 
     >>> mx.isneginf(mx.array([float("inf"), float("-inf")]))
     array([False, True], dtype=bool)
     """
+    if stream is not None:
+        require_stream("isneginf", stream)
     return equal_to_infinity("isneginf", a, -INFINITY)
 
 

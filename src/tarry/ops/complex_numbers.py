@@ -11,8 +11,10 @@ from tarry.base.dtypes import complex64, float32, float64
 from tarry.graph.array import array, wrap
 from tarry.loops.builder import Builder
 from tarry.loops.ir import Instr
-from tarry.ops.arithmetic import add, multiply
+from tarry.ops.arithmetic import add, divide, multiply
+from tarry.ops.comparison import equal
 from tarry.ops.elementwise import ArrayLike, Elementwise, Partial, cast, constant, elementwise, unary_operand
+from tarry.runtime.devices import StreamLike, require_stream
 
 
 def emit_parts(builder: Builder, value: Instr) -> tuple[Instr, Instr]:
@@ -64,7 +66,7 @@ class Abs(Elementwise):
 _ABS = Abs()
 
 
-def abs(a: ArrayLike, /, *, stream: object = None) -> array:
+def abs(a: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """|a|, element by element; the magnitude of complex numbers, in float32. The derivative at 0 is 0.
 
     The lowest signed integer is its own absolute value.
@@ -72,6 +74,8 @@ def abs(a: ArrayLike, /, *, stream: object = None) -> array:
     >>> mx.abs(mx.array([-1, 2]))
     array([1, 2], dtype=int32)
     """
+    if stream is not None:
+        require_stream("abs", stream)
     operand = unary_operand("abs", a)
     return elementwise(_ABS, (operand,), float32 if operand.dtype is complex64 else operand.dtype)
 
@@ -103,16 +107,40 @@ class Sign(Elementwise):
     def partial(self, number: int, inputs: Sequence[array], output: array) -> Partial:
         return 0
 
+    # The direction of a complex number turns with the part of a change that is perpendicular to it.
+
+    def vjp(
+        self, inputs: Sequence[array], output: array, cotangent: array, wanted: Sequence[int]
+    ) -> list[array | None]:
+        return [_turn(inputs[0], output, cotangent)]
+
+    def jvp(self, inputs: Sequence[array], output: array, tangents: Sequence[array | None]) -> array | None:
+        return None if tangents[0] is None else _turn(inputs[0], output, tangents[0])
+
+
+def _turn(value: array, direction: array, change: array) -> array | None:
+    """The change of a / |a| by a change of a, 0 where a is 0: its own adjoint. None for real numbers."""
+    if value.dtype is not complex64:
+        return None
+    magnitude = abs(value)
+    magnitude = add(magnitude, cast(equal(magnitude, 0), float32))
+    across = divide(imag(multiply(conjugate(direction), change)), magnitude)
+    return multiply(direction, combine_parts(constant(0, float32, value.shape), across))
+
 
 _SIGN = Sign()
 
 
-def sign(a: ArrayLike, /, *, stream: object = None) -> array:
-    """-1, 0 or 1 in the dtype of `a`; a / |a| for complex numbers; 0 for nan. Its gradient is zero.
+def sign(a: ArrayLike, /, *, stream: StreamLike = None) -> array:
+    """-1, 0 or 1 in the dtype of `a`; a / |a| for complex numbers; 0 for nan.
+
+    The gradient is zero; with complex numbers it is that of their direction, and zero at 0.
 
     >>> mx.sign(mx.array([-3.0, 0.0, 2.0]))
     array([-1, 0, 1], dtype=float32)
     """
+    if stream is not None:
+        require_stream("sign", stream)
     return elementwise(_SIGN, (unary_operand("sign", a),))
 
 
@@ -135,12 +163,14 @@ class Conjugate(Elementwise):
 _CONJUGATE = Conjugate()
 
 
-def conjugate(a: ArrayLike, *, stream: object = None) -> array:
+def conjugate(a: ArrayLike, *, stream: StreamLike = None) -> array:
     """The complex conjugate; real numbers are their own.
 
     >>> mx.conjugate(mx.array([1 + 2j]))
     array([1-2j], dtype=complex64)
     """
+    if stream is not None:
+        require_stream("conjugate", stream)
     operand = unary_operand("conjugate", a)
     if operand.dtype is not complex64:
         return wrap(operand._node)
@@ -183,24 +213,28 @@ class Imag(Elementwise):
 _REAL, _IMAG = Real(), Imag()
 
 
-def real(a: ArrayLike, /, *, stream: object = None) -> array:
+def real(a: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """The real part, in float32 for complex64; real numbers as they are.
 
     >>> mx.real(mx.array([1 + 2j]))
     array([1], dtype=float32)
     """
+    if stream is not None:
+        require_stream("real", stream)
     operand = unary_operand("real", a)
     if operand.dtype is not complex64:
         return wrap(operand._node)
     return elementwise(_REAL, (operand,), float32)
 
 
-def imag(a: ArrayLike, /, *, stream: object = None) -> array:
+def imag(a: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """The imaginary part, in float32 for complex64; zeros for real numbers.
 
     >>> mx.imag(mx.array([1 + 2j]))
     array([2], dtype=float32)
     """
+    if stream is not None:
+        require_stream("imag", stream)
     operand = unary_operand("imag", a)
     if operand.dtype is not complex64:
         return constant(0, operand.dtype, operand.shape)

@@ -8,11 +8,11 @@ from tarry.base.dtypes import Dtype
 from tarry.base.errors import type_name
 from tarry.graph.array import array
 from tarry.ops.arguments import flag
-from tarry.runtime.devices import require_device
+from tarry.runtime.devices import DeviceLike, require_device
 
 
 def asarray(
-    a: Any, /, dtype: Dtype | None = None, *, copy: bool | None = None, device: object = None
+    a: Any, /, dtype: Dtype | None = None, *, copy: bool | None = None, device: DeviceLike = None
 ) -> array:
     """A new array of the values of `a`: see the constructor `array` for what that may be.
 
@@ -30,7 +30,7 @@ def asarray(
     return array(a, dtype)
 
 
-def from_dlpack(x: Any, /, *, copy: bool | None = None, device: object = None) -> array:
+def from_dlpack(x: Any, /, *, copy: bool | None = None, device: DeviceLike = None) -> array:
     """A new array of the values of an object with `__dlpack__` in CPU memory.
 
     Errors: TypeError for other objects; ValueError for copy=False, because values are always copied.

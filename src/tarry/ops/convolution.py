@@ -2,8 +2,8 @@
 
 Arrays are channels-last: inputs (N, spatial..., C_in), weights (C_out, spatial..., C_in / groups), results
 (N, spatial..., C_out). As in all of deep learning the kernel is not flipped unless asked for. Windows of the
-input are a view; they meet the weights in one matrix product. Many groups of few channels
-go without (`depthwise`).
+input are a view; they meet the weights in one matrix product. Many groups of one or few channels go without
+(`depthwise`), and so do inputs with zeros between their elements (`fractional_strides`).
 
 Along an axis with `n` elements, kernel `k`, stride `s`, dilation `d` and padding `p` before and `q` behind
 the result has (n + p + q - d (k - 1) - 1) // s + 1 elements (Dumoulin and Visin 2016).
@@ -20,11 +20,21 @@ from tarry.graph.array import array
 from tarry.ops.arguments import INTEGER, flag, integer, integers, is_integer, word
 from tarry.ops.arithmetic import add
 from tarry.ops.build import build
-from tarry.ops.depthwise import convolve_at_places, convolve_shifted, has_few_places, is_sum_of_shifts
+from tarry.ops.depthwise import (
+    Geometry,
+    convolve_at_places,
+    convolve_depthwise,
+    convolve_groups,
+    has_few_places,
+    is_depthwise,
+    is_grouped,
+)
 from tarry.ops.elementwise import cast, constant, require_array
+from tarry.ops.fractional_strides import convolve_undilated, dilated, surrounded
 from tarry.ops.products import matrix_product, transposed
-from tarry.ops.slices import padded, reversed_along, slice_updated, sliced
+from tarry.ops.slices import reversed_along
 from tarry.ops.structure import Piece, Position, View, ViewSizes, batch_to_front, permute, reshaped
+from tarry.runtime.devices import StreamLike, require_stream
 
 
 class Windows(View):
@@ -69,45 +79,6 @@ class Windows(View):
         return reshaped(seen, (size, *output.shape)), 0
 
 
-class Geometry:
-    """Strides, dilations and padding along the spatial axes."""
-
-    __slots__ = ("dilation", "high", "input_dilation", "low", "stride")
-
-    def __init__(
-        self,
-        stride: Sequence[int],
-        dilation: Sequence[int],
-        low: Sequence[int],
-        high: Sequence[int],
-        input_dilation: Sequence[int],
-    ) -> None:
-        self.stride = tuple(stride)
-        self.dilation = tuple(dilation)
-        self.low = tuple(low)
-        self.high = tuple(high)
-        self.input_dilation = tuple(input_dilation)
-
-    def key(self) -> tuple[Shape, ...]:
-        return (self.stride, self.dilation, self.low, self.high, self.input_dilation)
-
-    def lengths(self, extents: Shape) -> list[int]:
-        """The input's extents after dilation and padding."""
-        return [
-            max(extent - 1, -1) * between + 1 + before + after
-            for extent, between, before, after in zip(extents, self.input_dilation, self.low, self.high)
-        ]
-
-    def spans(self, kernel: Shape) -> list[int]:
-        """How far the kernel reaches."""
-        return [d * (k - 1) + 1 for k, d in zip(kernel, self.dilation)]
-
-    def places(self, extents: Shape, kernel: Shape) -> Shape:
-        """The result's extents."""
-        pairs = zip(self.lengths(extents), self.spans(kernel), self.stride)
-        return tuple([max((length - span) // stride + 1, 0) for length, span, stride in pairs])
-
-
 class Convolution(View):
     """The first input, which is the convolution of the other two, with its derivatives as convolutions.
 
@@ -135,22 +106,15 @@ class Convolution(View):
         return [rules[n](inputs[1], inputs[2], cotangent) if n in rules else None for n in wanted]
 
     def _input_rule(self, x: array, weight: array, cotangent: array) -> array:
-        g = self.geometry
-        lengths, spans = g.lengths(x.shape[2:-1]), g.spans(weight.shape[2:-1])
-        left = _left_over(lengths, spans, g.stride)
-        low = [span - 1 - before for span, before in zip(spans, g.low)]
-        high = [span - 1 - after + rest for span, after, rest in zip(spans, g.high, left)]
         rank = weight.ndim
         turned = permute(weight, (0, rank - 1, *range(2, rank - 1), 1))
         turned = reversed_along(turned, range(2, rank - 1))
-        return _convolve(cotangent, turned, Geometry(g.input_dilation, g.dilation, low, high, g.stride))
+        return _convolve(cotangent, turned, self.geometry.of_image(x.shape[2:-1], weight.shape[2:-1]))
 
     def _weight_rule(self, x: array, weight: array, cotangent: array) -> array:
-        g, rank = self.geometry, x.ndim
-        left = _left_over(g.lengths(x.shape[2:-1]), g.spans(weight.shape[2:-1]), g.stride)
-        high = [after - rest for after, rest in zip(g.high, left)]
+        rank = x.ndim
         swap = (0, rank - 1, *range(2, rank - 1), 1)
-        geometry = Geometry(g.dilation, g.stride, g.low, high, g.input_dilation)
+        geometry = self.geometry.of_kernel(x.shape[2:-1], weight.shape[2:-1])
         return permute(_convolve(permute(x, swap), permute(cotangent, swap), geometry), swap)
 
     def jvp(self, inputs: Sequence[array], output: array, tangents: Sequence[array | None]) -> array | None:
@@ -173,30 +137,6 @@ class Convolution(View):
         return reshaped(result, (size, result.shape[0] // size, *result.shape[1:])), 0
 
 
-def _left_over(lengths: Sequence[int], spans: Sequence[int], stride: Sequence[int]) -> list[int]:
-    """The elements behind the last window."""
-    return [(length - span) % step for length, span, step in zip(lengths, spans, stride)]
-
-
-def _dilated(x: array, between: Sequence[int]) -> array:
-    """Zeros between the elements of the spatial axes of (G, N, spatial..., C)."""
-    if all(step == 1 for step in between) or 0 in x.shape:
-        return x
-    extents = [(extent - 1) * step + 1 for extent, step in zip(x.shape[2:-1], between)]
-    zeros = constant(0, x.dtype, (*x.shape[:2], *extents, x.shape[-1]))
-    return slice_updated(zeros, x, [0] * x.ndim, [1, 1, *between, 1])
-
-
-def _surrounded(x: array, low: Sequence[int], high: Sequence[int]) -> array:
-    """Zeros around the spatial axes; negative numbers cut off."""
-    before, after = (0, 0, *low, 0), (0, 0, *high, 0)
-    starts = [max(-number, 0) for number in before]
-    extents = [e - start - max(-number, 0) for e, start, number in zip(x.shape, starts, after)]
-    x = sliced(x, starts, tuple(extents), [1] * x.ndim)
-    zero = constant(0, x.dtype)
-    return padded(x, zero, [max(n, 0) for n in before], [max(n, 0) for n in after])
-
-
 def _convolve(x: array, weight: array, geometry: Geometry) -> array:
     """(G, N, spatial..., C) and (G, O, kernel..., C) to (G, N, places..., O)."""
     kernel = weight.shape[2:-1]
@@ -206,25 +146,40 @@ def _convolve(x: array, weight: array, geometry: Geometry) -> array:
     if size_of(shape) == 0 or channels == 0 or size_of(kernel) == 0:
         value = constant(0, x.dtype, shape)
     else:
-        around = _surrounded(_dilated(x, geometry.input_dilation), geometry.low, geometry.high)
-        value = _value(around, weight, places, geometry)
+        value = _value(x, weight, geometry)
     return build(Convolution(geometry), (value, x, weight), shape, x.dtype)
 
 
-def _value(around: array, weight: array, places: Shape, geometry: Geometry) -> array:
+def _value(x: array, weight: array, geometry: Geometry) -> array:
+    """What `_convolve` computes, without derivatives."""
+    if is_grouped(x, weight):
+        return convolve_groups(x, weight, geometry)
+    value = convolve_undilated(x, weight, geometry, _value)
+    if value is not None:
+        return value
+    around = surrounded(dilated(x, geometry.input_dilation), geometry.low, geometry.high)
+    return _product(around, weight, geometry.places(x.shape[2:-1], weight.shape[2:-1]), geometry)
+
+
+def _product(around: array, weight: array, places: Shape, geometry: Geometry) -> array:
     """The convolution of an input that is dilated and padded already."""
-    if is_sum_of_shifts(around, weight):
-        return convolve_shifted(around, weight, places, geometry.stride, geometry.dilation)
     if has_few_places(around, weight, places):
         return convolve_at_places(around, weight, places, geometry.stride, geometry.dilation)
     groups, batch, channels = around.shape[0], around.shape[1], around.shape[-1]
     filters, kernel = weight.shape[1], weight.shape[2:-1]
-    units = tuple([(s == 1, d == 1) for s, d in zip(geometry.stride, geometry.dilation)])
-    steps = [step for pair in zip(geometry.stride, geometry.dilation) for step in pair if step != 1]
+    depth = size_of(kernel) * channels
+    stride = geometry.stride
+    if groups == 1 and geometry.dilation[-1] == 1:
+        # A row of the kernel with its channels is one run of elements.
+        around = reshaped(around, (*around.shape[:-2], around.shape[-2] * channels, 1))
+        stride = (*stride[:-1], stride[-1] * channels)
+        kernel = (*kernel[:-1], kernel[-1] * channels)
+        channels = 1
+    units = tuple([(s == 1, d == 1) for s, d in zip(stride, geometry.dilation)])
+    steps = [step for pair in zip(stride, geometry.dilation) for step in pair if step != 1]
     seen = build(
         Windows(units, tuple(steps)), (around,), (groups, batch, *places, *kernel, channels), around.dtype
     )
-    depth = size_of(kernel) * channels
     rows = reshaped(seen, (groups, batch * size_of(places), depth))
     columns = transposed(reshaped(weight, (groups, filters, depth)))
     return reshaped(matrix_product(rows, columns), (groups, batch, *places, filters))
@@ -307,6 +262,8 @@ def _run(op: str, x: array, weight: array, geometry: Geometry, groups: int, flip
         )
     if flip:
         weight = reversed_along(weight, range(1, weight.ndim - 1))
+    if is_depthwise(x, weight, groups):
+        return convolve_depthwise(x, weight, geometry)
     return _ungrouped(_convolve(*_grouped(op, x, weight, groups), geometry))
 
 
@@ -321,7 +278,7 @@ def conv_general(
     groups: int = 1,
     flip: bool = False,
     *,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """A convolution in one to three dimensions with everything said (see the top of ops/convolution.py).
 
@@ -331,6 +288,8 @@ def conv_general(
     >>> mx.conv_general(mx.array([[[1.0], [2.0], [3.0]]]), mx.array([[[1.0], [10.0]]])).tolist()
     [[[21.0], [32.0]]]
     """
+    if stream is not None:
+        require_stream("conv_general", stream)
     op = "conv_general"
     x, w = _operands(op, input, weight, (3, 4, 5))
     count = x.ndim - 2
@@ -372,13 +331,15 @@ def conv1d(
     dilation: int = 1,
     groups: int = 1,
     *,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """Convolution of (N, L, C_in) with (C_out, K, C_in / groups). ValueError for shapes that do not fit.
 
     >>> mx.conv1d(mx.ones((1, 5, 2)), mx.ones((3, 2, 2))).shape
     (1, 4, 3)
     """
+    if stream is not None:
+        require_stream("conv1d", stream)
     return _plain("conv1d", 1, input, weight, stride, padding, dilation, groups)
 
 
@@ -391,13 +352,15 @@ def conv2d(
     dilation: int | tuple[int, int] = 1,
     groups: int = 1,
     *,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """Convolution of (N, H, W, C_in) with (C_out, KH, KW, C_in / groups). ValueError as for `conv1d`.
 
     >>> mx.conv2d(mx.ones((1, 5, 5, 2)), mx.ones((3, 2, 2, 2)), stride=2).shape
     (1, 2, 2, 3)
     """
+    if stream is not None:
+        require_stream("conv2d", stream)
     return _plain("conv2d", 2, input, weight, stride, padding, dilation, groups)
 
 
@@ -410,13 +373,15 @@ def conv3d(
     dilation: int | tuple[int, int, int] = 1,
     groups: int = 1,
     *,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """Convolution of (N, D, H, W, C_in) with (C_out, KD, KH, KW, C_in / groups). ValueError as for `conv1d`.
 
     >>> mx.conv3d(mx.ones((1, 4, 5, 5, 2)), mx.ones((3, 2, 2, 2, 2))).shape
     (1, 3, 4, 4, 3)
     """
+    if stream is not None:
+        require_stream("conv3d", stream)
     return _plain("conv3d", 3, input, weight, stride, padding, dilation, groups)
 
 
@@ -454,7 +419,7 @@ def conv_transpose1d(
     output_padding: int = 0,
     groups: int = 1,
     *,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """Transposed convolution of (N, L, C_in) with (C_out, K, C_in / groups).
 
@@ -463,6 +428,8 @@ def conv_transpose1d(
     >>> mx.conv_transpose1d(mx.ones((1, 3, 2)), mx.ones((4, 2, 2)), stride=2).shape
     (1, 6, 4)
     """
+    if stream is not None:
+        require_stream("conv_transpose1d", stream)
     return _transposed(
         "conv_transpose1d", 1, input, weight, stride, padding, dilation, output_padding, groups
     )
@@ -478,13 +445,15 @@ def conv_transpose2d(
     output_padding: int | tuple[int, int] = 0,
     groups: int = 1,
     *,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """Transposed convolution of (N, H, W, C_in) with (C_out, KH, KW, C_in / groups).
 
     >>> mx.conv_transpose2d(mx.ones((1, 3, 3, 2)), mx.ones((4, 2, 2, 2)), stride=2).shape
     (1, 6, 6, 4)
     """
+    if stream is not None:
+        require_stream("conv_transpose2d", stream)
     return _transposed(
         "conv_transpose2d", 2, input, weight, stride, padding, dilation, output_padding, groups
     )
@@ -500,19 +469,21 @@ def conv_transpose3d(
     output_padding: int | tuple[int, int, int] = 0,
     groups: int = 1,
     *,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """Transposed convolution of (N, D, H, W, C_in) with (C_out, KD, KH, KW, C_in / groups).
 
     >>> mx.conv_transpose3d(mx.ones((1, 2, 3, 3, 2)), mx.ones((4, 2, 2, 2, 2)), stride=2).shape
     (1, 4, 6, 6, 4)
     """
+    if stream is not None:
+        require_stream("conv_transpose3d", stream)
     return _transposed(
         "conv_transpose3d", 3, input, weight, stride, padding, dilation, output_padding, groups
     )
 
 
-def convolve(a: array, v: array, /, mode: str = "full", *, stream: object = None) -> array:
+def convolve(a: array, v: array, /, mode: str = "full", *, stream: StreamLike = None) -> array:
     """The discrete convolution of two 1-d arrays: sum over m of a[m] v[n - m].
 
     `mode` is "full" (all places with overlap), "same" (as many as the longer has, centred) or "valid"
@@ -521,6 +492,8 @@ def convolve(a: array, v: array, /, mode: str = "full", *, stream: object = None
     >>> mx.convolve(mx.array([1.0, 2.0, 3.0]), mx.array([0.0, 1.0, 0.5]))
     array([0, 1, 2.5, 4, 1.5], dtype=float32)
     """
+    if stream is not None:
+        require_stream("convolve", stream)
     first, second = require_array("convolve", a), require_array("convolve", v)
     if first.ndim != 1 or second.ndim != 1:
         raise ValueError(

@@ -21,6 +21,7 @@ from tarry.ops.layout import diagonal
 from tarry.ops.products import matrix_product
 from tarry.ops.reductions import sum
 from tarry.ops.structure import broadcast, permute, reshaped
+from tarry.runtime.devices import StreamLike, require_stream
 
 Pair = tuple[int, ...]
 # Up to so many operands every order is looked at; beyond, the cheapest next pair is taken.
@@ -256,7 +257,7 @@ def _prepared(op: str, subscripts: str, operands: Sequence[array]) -> tuple[list
     return terms, _result_letters(op, given, terms), _sizes(op, terms, shapes)
 
 
-def einsum(subscripts: str, *operands: array, stream: object = None) -> array:
+def einsum(subscripts: str, *operands: array, stream: StreamLike = None) -> array:
     """The sum of products that the subscripts say, in Einstein's notation.
 
     Every axis of an operand has a letter; equal letters meet, and those not in the result are summed. Without
@@ -269,6 +270,8 @@ def einsum(subscripts: str, *operands: array, stream: object = None) -> array:
         >>> mx.einsum("ij,jk->ik", mx.ones((2, 3)), mx.ones((3, 4))).shape
         (2, 4)
     """
+    if stream is not None:
+        require_stream("einsum", stream)
     names, result, sizes = _prepared("einsum", subscripts, operands)
     path = _path(tuple(names), result, tuple(sizes.items()))
     terms = [

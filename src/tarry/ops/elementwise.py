@@ -13,6 +13,7 @@ import numpy as np
 
 from tarry.base.dtypes import (
     KIND_ORDER,
+    NO_NUMBERS,
     Dtype,
     complex64,
     default_of_kind,
@@ -23,6 +24,7 @@ from tarry.base.dtypes import (
     promote,
     promote_weak,
 )
+from tarry.base.errors import type_name
 from tarry.base.shapes import Shape, broadcast_shapes
 from tarry.graph.array import array, wrap
 from tarry.graph.node import Node
@@ -46,6 +48,7 @@ class Elementwise(Primitive):
     """
 
     shaped: ClassVar[bool] = False
+    barrier = False
 
     def emit(self, builder: Builder, *args: Instr) -> Instr:
         raise NotImplementedError(self.name)
@@ -99,6 +102,7 @@ class Constant(Primitive):
     """One number everywhere. The number is an argument of the plan, not part of its key."""
 
     name = "Constant"
+    barrier = False
     __slots__ = ("value",)
 
     def __init__(self, value: Scalar) -> None:
@@ -207,7 +211,7 @@ def as_array(op: str, value: object) -> array:
             dtype = int64
         check_scalar(op, value, dtype)
         return constant(value, dtype)
-    if isinstance(value, (np.ndarray, np.generic)):
+    if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind not in NO_NUMBERS:
         made: array = operators.from_numpy(op, value, None)
         return made
     converter = getattr(value, "__mlx_array__", None)
@@ -218,9 +222,16 @@ def as_array(op: str, value: object) -> array:
     if value is None:
         raise TypeError(f"[{op}] incompatible function arguments: expected an array or a scalar, not None.")
     raise ValueError(
-        f"[{op}] Cannot perform the operation on a value of type {type(value).__name__}: "
+        f"[{op}] Cannot perform the operation on a value of type {_type_and_dtype(value)}: "
         "expected an array or a scalar."
     )
+
+
+def _type_and_dtype(value: object) -> str:
+    """The type of a value, and of a NumPy array the dtype."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        return f"{type_name(value)} of {value.dtype}"
+    return type_name(value)
 
 
 def require_array(op: str, value: object) -> array:

@@ -10,6 +10,7 @@ from tarry.ops.comparison import equal, isfinite, isnan, less_equal, logical_and
 from tarry.ops.complex_numbers import abs
 from tarry.ops.elementwise import ArrayLike, as_array, binary_operands, constant, require_array
 from tarry.ops.reductions import all
+from tarry.runtime.devices import StreamLike, require_stream
 
 
 def _same_or_both_nan(same: array, a: array, b: array, equal_nan: bool) -> array:
@@ -19,13 +20,15 @@ def _same_or_both_nan(same: array, a: array, b: array, equal_nan: bool) -> array
 
 
 def array_equal(
-    a: ArrayLike, b: ArrayLike, /, *, equal_nan: bool = False, stream: object = None
+    a: ArrayLike, b: ArrayLike, /, *, equal_nan: bool = False, stream: StreamLike = None
 ) -> array:
     """Whether the shapes and all elements are equal: a boolean scalar. nan equals nan only with `equal_nan`.
 
     >>> mx.array_equal(mx.array([1, 2]), mx.array([1.0, 2.0]))
     array(True, dtype=bool)
     """
+    if stream is not None:
+        require_stream("array_equal", stream)
     flag("array_equal", equal_nan, "equal_nan")
     left, right = as_array("array_equal", a), as_array("array_equal", b)
     if left.shape != right.shape:
@@ -52,7 +55,7 @@ def isclose(
     atol: float = 1e-08,
     *,
     equal_nan: bool = False,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """Where |a - b| <= atol + rtol * |b|, with broadcasting.
 
@@ -61,6 +64,8 @@ def isclose(
     >>> mx.isclose(mx.array([1.0, 2.0]), mx.array([1.000001, 2.1]))
     array([True, False], dtype=bool)
     """
+    if stream is not None:
+        require_stream("isclose", stream)
     return _close("isclose", a, b, rtol, atol, equal_nan)
 
 
@@ -72,11 +77,13 @@ def allclose(
     atol: float = 1e-08,
     *,
     equal_nan: bool = False,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """Whether `isclose` holds everywhere: a boolean scalar.
 
     >>> mx.allclose(mx.array([1.0]), mx.array([1.000001]))
     array(True, dtype=bool)
     """
+    if stream is not None:
+        require_stream("allclose", stream)
     return all(_close("allclose", a, b, rtol, atol, equal_nan))

@@ -22,6 +22,7 @@ from tarry.ops.elementwise import (
     scalar_kind,
 )
 from tarry.ops.selection import where
+from tarry.runtime.devices import StreamLike, require_stream
 
 
 class ElementaryFunction(Elementwise):
@@ -52,12 +53,14 @@ class Sqrt(ElementaryFunction):
 _SQRT = Sqrt()
 
 
-def sqrt(a: ArrayLike, /, *, stream: object = None) -> array:
+def sqrt(a: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """The square root; nan for negative real numbers. Integers become float32.
 
     >>> mx.sqrt(mx.array([4.0, 9.0]))
     array([2, 3], dtype=float32)
     """
+    if stream is not None:
+        require_stream("sqrt", stream)
     return elementwise(_SQRT, (float_operand("sqrt", a),))
 
 
@@ -72,12 +75,14 @@ class Rsqrt(ElementaryFunction):
 _RSQRT = Rsqrt()
 
 
-def rsqrt(a: ArrayLike, /, *, stream: object = None) -> array:
+def rsqrt(a: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """1 / sqrt(a). Integers become float32.
 
     >>> mx.rsqrt(mx.array([4.0, 16.0]))
     array([0.5, 0.25], dtype=float32)
     """
+    if stream is not None:
+        require_stream("rsqrt", stream)
     return elementwise(_RSQRT, (float_operand("rsqrt", a),))
 
 
@@ -92,12 +97,14 @@ class Exp(ElementaryFunction):
 _EXP = Exp()
 
 
-def exp(a: ArrayLike, /, *, stream: object = None) -> array:
+def exp(a: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """e to the power a. Integers become float32.
 
     >>> mx.exp(mx.array([0.0, float("-inf")]))
     array([1, 0], dtype=float32)
     """
+    if stream is not None:
+        require_stream("exp", stream)
     return elementwise(_EXP, (float_operand("exp", a),))
 
 
@@ -112,12 +119,14 @@ class Expm1(ElementaryFunction):
 _EXPM1 = Expm1()
 
 
-def expm1(a: ArrayLike, /, *, stream: object = None) -> array:
+def expm1(a: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """exp(a) - 1, accurate near 0.
 
     >>> mx.expm1(mx.array([0.0]))
     array([0], dtype=float32)
     """
+    if stream is not None:
+        require_stream("expm1", stream)
     return elementwise(_EXPM1, (float_operand("expm1", a),))
 
 
@@ -156,39 +165,47 @@ class Log1p(ElementaryFunction):
 _LOG, _LOG2, _LOG10, _LOG1P = Log(), Log2(), Log10(), Log1p()
 
 
-def log(a: ArrayLike, /, *, stream: object = None) -> array:
+def log(a: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """The natural logarithm: -inf at 0, nan for negative real numbers. Integers become float32.
 
     >>> mx.log(mx.array([1.0, 0.0]))
     array([0, -inf], dtype=float32)
     """
+    if stream is not None:
+        require_stream("log", stream)
     return elementwise(_LOG, (float_operand("log", a),))
 
 
-def log2(a: ArrayLike, /, *, stream: object = None) -> array:
+def log2(a: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """The logarithm to base 2. Integers become float32.
 
     >>> mx.log2(mx.array([1.0, 8.0]))
     array([0, 3], dtype=float32)
     """
+    if stream is not None:
+        require_stream("log2", stream)
     return elementwise(_LOG2, (float_operand("log2", a),))
 
 
-def log10(a: ArrayLike, /, *, stream: object = None) -> array:
+def log10(a: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """The logarithm to base 10. Integers become float32.
 
     >>> mx.log10(mx.array([1.0, 100.0]))
     array([0, 2], dtype=float32)
     """
+    if stream is not None:
+        require_stream("log10", stream)
     return elementwise(_LOG10, (float_operand("log10", a),))
 
 
-def log1p(a: ArrayLike, /, *, stream: object = None) -> array:
+def log1p(a: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """log(1 + a), accurate near 0. Integers become float32.
 
     >>> mx.log1p(mx.array([0.0, -1.0]))
     array([0, -inf], dtype=float32)
     """
+    if stream is not None:
+        require_stream("log1p", stream)
     return elementwise(_LOG1P, (float_operand("log1p", a),))
 
 
@@ -203,12 +220,14 @@ class Sigmoid(ElementaryFunction):
 _SIGMOID = Sigmoid()
 
 
-def sigmoid(a: ArrayLike, /, *, stream: object = None) -> array:
+def sigmoid(a: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """The logistic function 1 / (1 + exp(-a)), without overflow. ValueError for complex numbers.
 
     >>> mx.sigmoid(mx.array([0.0, 1000.0]))
     array([0.5, 1], dtype=float32)
     """
+    if stream is not None:
+        require_stream("sigmoid", stream)
     return elementwise(_SIGMOID, (real_operand("sigmoid", a),))
 
 
@@ -231,7 +250,7 @@ class ErfInv(ElementaryFunction):
 _ERF, _ERFINV = Erf(), ErfInv()
 
 
-def erf(a: ArrayLike, /, *, stream: object = None) -> array:
+def erf(a: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """The error function, 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to a.
 
     ValueError for complex numbers.
@@ -239,15 +258,19 @@ def erf(a: ArrayLike, /, *, stream: object = None) -> array:
     >>> mx.erf(mx.array([0.0, 10.0]))
     array([0, 1], dtype=float32)
     """
+    if stream is not None:
+        require_stream("erf", stream)
     return elementwise(_ERF, (real_operand("erf", a),))
 
 
-def erfinv(a: ArrayLike, /, *, stream: object = None) -> array:
+def erfinv(a: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """The inverse of the error function on [-1, 1]; nan outside. ValueError for complex numbers.
 
     >>> mx.erfinv(mx.array([0.0, 1.0]))
     array([0, inf], dtype=float32)
     """
+    if stream is not None:
+        require_stream("erfinv", stream)
     return elementwise(_ERFINV, (real_operand("erfinv", a),))
 
 
@@ -296,7 +319,7 @@ def _one_like(a: array) -> bool | int:
 _POWER = Power()
 
 
-def power(a: ArrayLike, b: ArrayLike, /, *, stream: object = None) -> array:
+def power(a: ArrayLike, b: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """a ** b with broadcasting and promotion. Integers wrap, and to a negative power they are 0.
 
     Python exponents 2, 3 and 4 are multiplications.
@@ -304,6 +327,8 @@ def power(a: ArrayLike, b: ArrayLike, /, *, stream: object = None) -> array:
     >>> mx.power(mx.array([2, 3]), 2)
     array([4, 9], dtype=int32)
     """
+    if stream is not None:
+        require_stream("power", stream)
     if isinstance(a, array) and scalar_kind(b) in ("i", "f") and b in (2, 3, 4):
         base = binary_operands("power", a, b)[0]
         if base.dtype.kind != "b":
@@ -326,10 +351,12 @@ class LogAddExp(ElementaryFunction):
 _LOGADDEXP = LogAddExp()
 
 
-def logaddexp(a: ArrayLike, b: ArrayLike, /, *, stream: object = None) -> array:
+def logaddexp(a: ArrayLike, b: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """log(exp(a) + exp(b)) without overflow, with broadcasting; integers become float32.
 
     >>> mx.logaddexp(mx.array([0.0]), float("-inf"))
     array([0], dtype=float32)
     """
+    if stream is not None:
+        require_stream("logaddexp", stream)
     return elementwise(_LOGADDEXP, binary_operands("logaddexp", a, b, float32))

@@ -30,6 +30,7 @@ from tarry.ops.structure import broadcast, permute, reshaped, sum_axes
 from tarry.ops.taking import take_along_axis
 from tarry.ops.trigonometry import cos, sin
 from tarry.ops.views import broadcast_operand
+from tarry.runtime.devices import StreamLike, require_stream
 
 __all__ = [
     "cross_entropy",
@@ -97,7 +98,7 @@ def _across_rows(vector: array, value: array) -> array:
     return broadcast(cast(vector, value.dtype), value.shape)
 
 
-def rms_norm(x: array, weight: array | None, eps: float, *, stream: object = None) -> array:
+def rms_norm(x: array, weight: array | None, eps: float, *, stream: StreamLike = None) -> array:
     """x / sqrt(mean(x**2) + eps) over the last axis, times `weight` if it is given.
 
     The result has the dtype that x and weight meet in. ValueError for integers, and for a weight that is not
@@ -106,6 +107,8 @@ def rms_norm(x: array, weight: array | None, eps: float, *, stream: object = Non
     >>> mx.fast.rms_norm(mx.array([3.0, 4.0]), mx.array([1.0, 2.0]), 0.0)
     array([0.848528, 2.26274], dtype=float32)
     """
+    if stream is not None:
+        require_stream("rms_norm", stream)
     value, dtype = _norm_operand("rms_norm", x, weight, None)
     spread = _mean_of_rows(square(value))
     scale = rsqrt(add(spread, real_number("rms_norm", eps, "eps")))
@@ -113,7 +116,7 @@ def rms_norm(x: array, weight: array | None, eps: float, *, stream: object = Non
 
 
 def layer_norm(
-    x: array, weight: array | None, bias: array | None, eps: float, *, stream: object = None
+    x: array, weight: array | None, bias: array | None, eps: float, *, stream: StreamLike = None
 ) -> array:
     """(x - mean) / sqrt(variance + eps) over the last axis, times `weight` and plus `bias` if they are given.
 
@@ -123,6 +126,8 @@ def layer_norm(
     >>> mx.fast.layer_norm(mx.array([1.0, 3.0]), None, mx.array([0.0, 1.0]), 0.0)
     array([-1, 2], dtype=float32)
     """
+    if stream is not None:
+        require_stream("layer_norm", stream)
     value, dtype = _norm_operand("layer_norm", x, weight, bias)
     deviation = subtract(value, broadcast(_mean_of_rows(value), value.shape))
     spread = _mean_of_rows(square(deviation))
@@ -228,7 +233,7 @@ def rope(
     scale: float,
     offset: int | array,
     freqs: array | None = None,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """Rotary positional encoding of (B, ..., T, D): pairs of features turn by the position times a frequency.
 
@@ -240,6 +245,8 @@ def rope(
     array([[[1, 1],
             [-0.301169, 1.38177]]], dtype=float32)
     """
+    if stream is not None:
+        require_stream("rope", stream)
     a = require_array("rope", a)
     dims = integer("rope", dims, "dims")
     flag("rope", traditional, "traditional")
@@ -345,7 +352,7 @@ def scaled_dot_product_attention(
     mask: str | array | None = None,
     sinks: array | None = None,
     force_fused: bool = False,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """softmax(scale * q @ k.T + mask) @ v for q (B, N, T_q, D), k (B, N_kv, T_kv, D), v (B, N_kv, T_kv, D_v).
 
@@ -358,6 +365,8 @@ def scaled_dot_product_attention(
     >>> mx.fast.scaled_dot_product_attention(q, k, mx.array([[[[1.0], [3.0]]]]), scale=1.0)
     array([[[[2]]]], dtype=float32)
     """
+    if stream is not None:
+        require_stream("scaled_dot_product_attention", stream)
     op = "scaled_dot_product_attention"
     q, k, v = require_array(op, q), require_array(op, k), require_array(op, v)
     _check_attention(q, k, v)
@@ -382,7 +391,7 @@ def scaled_dot_product_attention(
 # Losses
 
 
-def cross_entropy(logits: array, targets: array, *, stream: object = None) -> array:
+def cross_entropy(logits: array, targets: array, *, stream: StreamLike = None) -> array:
     """logsumexp(logits) - logits[target] over the last axis, in float32; `targets` are class numbers.
 
     ValueError when the shape of the targets is not that of the logits without the last axis, or for types
@@ -391,6 +400,8 @@ def cross_entropy(logits: array, targets: array, *, stream: object = None) -> ar
     >>> mx.fast.cross_entropy(mx.array([[0.0, 0.0], [0.0, 100.0]]), mx.array([0, 1]))
     array([0.693147, 0], dtype=float32)
     """
+    if stream is not None:
+        require_stream("cross_entropy", stream)
     op = "cross_entropy"
     scores, classes = require_array(op, logits), require_array(op, targets)
     if scores.ndim == 0:
@@ -449,7 +460,7 @@ def gated_delta_update(
     beta: array,
     initial_state: array | None = None,
     mask: array | None = None,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> list[array]:
     """[outputs, final state] of a gated delta network: q, k (B, T, H_k, D_k), v (B, T, H_v, D_v).
 
@@ -462,6 +473,8 @@ def gated_delta_update(
     >>> y.tolist(), s.item()
     ([[[[1.5]], [[2.25]]]], 2.25)
     """
+    if stream is not None:
+        require_stream("gated_delta_update", stream)
     op = "gated_delta_update"
     q, k, v = require_array(op, q), require_array(op, k), require_array(op, v)
     gamma, beta = require_array(op, gamma), require_array(op, beta)

@@ -15,24 +15,23 @@ from typing import Any
 
 import numpy as np
 
-from tarry.base.dtypes import Dtype, complex64, float32, int32
+from tarry.base.dtypes import complex64, float32, int32
 from tarry.base.settings import settings
-from tarry.base.shapes import Shape, normalize_axes, normalize_axis
+from tarry.base.shapes import Shape, normalize_axes
 from tarry.graph.array import array
-from tarry.ops.arguments import INTEGER, integer, integers, one_or_more, real_number, word
-from tarry.ops.arithmetic import multiply, subtract
+from tarry.ops.arguments import INTEGER, integer, integers, word
+from tarry.ops.arithmetic import multiply
 from tarry.ops.build import build
 from tarry.ops.calls import Call, NumPyArray, ResultType, library_function
-from tarry.ops.comparison import equal, greater_equal, logical_or
+from tarry.ops.comparison import equal, logical_or
 from tarry.ops.complex_numbers import conjugate
 from tarry.ops.elementwise import cast, constant, require_array
-from tarry.ops.generators import checked_dtype, iota
-from tarry.ops.joining import roll
+from tarry.ops.generators import iota
 from tarry.ops.selection import where
 from tarry.ops.slices import narrowed, padded
 from tarry.ops.structure import batch_to_front
 from tarry.ops.views import fresh
-from tarry.runtime.devices import require_device
+from tarry.runtime.devices import StreamLike, require_stream
 
 # The norm whose transform in the other direction is the adjoint.
 _ADJOINT_NORM = {"backward": "forward", "ortho": "ortho", "forward": "backward"}
@@ -261,7 +260,7 @@ def _one(op: str, n: Any, axis: Any) -> tuple[list[int] | None, list[int]]:
 
 
 def fft(
-    a: array, n: int | None = None, axis: int = -1, norm: str = "backward", stream: object = None
+    a: array, n: int | None = None, axis: int = -1, norm: str = "backward", stream: StreamLike = None
 ) -> array:
     """The discrete Fourier transform along an axis: X[k] = sum over j of a[j] exp(-2 pi i j k / n).
 
@@ -274,11 +273,13 @@ def fft(
     >>> mx.fft.fft(mx.array([1.0, 0.0, 0.0, 0.0]))
     array([1+0j, 1+0j, 1+0j, 1+0j], dtype=complex64)
     """
+    if stream is not None:
+        require_stream("fft", stream)
     return _transform_complex("fft", a, *_one("fft", n, axis), norm, True)
 
 
 def ifft(
-    a: array, n: int | None = None, axis: int = -1, norm: str = "backward", stream: object = None
+    a: array, n: int | None = None, axis: int = -1, norm: str = "backward", stream: StreamLike = None
 ) -> array:
     """The inverse of `fft` along an axis: x[j] = 1/n sum over k of a[k] exp(2 pi i j k / n).
 
@@ -287,11 +288,13 @@ def ifft(
     >>> mx.fft.ifft(mx.array([4.0, 0.0, 0.0, 0.0]))
     array([1+0j, 1+0j, 1+0j, 1+0j], dtype=complex64)
     """
+    if stream is not None:
+        require_stream("ifft", stream)
     return _transform_complex("ifft", a, *_one("ifft", n, axis), norm, False)
 
 
 def rfft(
-    a: array, n: int | None = None, axis: int = -1, norm: str = "backward", stream: object = None
+    a: array, n: int | None = None, axis: int = -1, norm: str = "backward", stream: StreamLike = None
 ) -> array:
     """The first n // 2 + 1 values of the transform of real values; the others are their conjugates.
 
@@ -300,11 +303,13 @@ def rfft(
     >>> mx.fft.rfft(mx.array([1.0, 2.0, 3.0, 2.0]))
     array([8+0j, -2+0j, 0+0j], dtype=complex64)
     """
+    if stream is not None:
+        require_stream("rfft", stream)
     return _transform_real("rfft", a, *_one("rfft", n, axis), norm)
 
 
 def irfft(
-    a: array, n: int | None = None, axis: int = -1, norm: str = "backward", stream: object = None
+    a: array, n: int | None = None, axis: int = -1, norm: str = "backward", stream: StreamLike = None
 ) -> array:
     """The real values whose transform begins with `a`: the inverse of `rfft`, float32.
 
@@ -313,11 +318,13 @@ def irfft(
     >>> mx.fft.irfft(mx.array([8.0, -2.0, 0.0]))
     array([1, 2, 3, 2], dtype=float32)
     """
+    if stream is not None:
+        require_stream("irfft", stream)
     return _transform_back_to_real("irfft", a, *_one("irfft", n, axis), norm)
 
 
 def hfft(
-    a: array, n: int | None = None, axis: int = -1, norm: str = "backward", stream: object = None
+    a: array, n: int | None = None, axis: int = -1, norm: str = "backward", stream: StreamLike = None
 ) -> array:
     """The real transform of values of which `a` holds the first half, the others being conjugates; float32.
 
@@ -326,12 +333,14 @@ def hfft(
     >>> mx.fft.hfft(mx.array([8.0, -2.0, 0.0]))
     array([4, 8, 12, 8], dtype=float32)
     """
+    if stream is not None:
+        require_stream("hfft", stream)
     value = conjugate(require_array("hfft", a))
     return _transform_back_to_real("hfft", value, *_one("hfft", n, axis), _ADJOINT_NORM.get(norm, norm))
 
 
 def ihfft(
-    a: array, n: int | None = None, axis: int = -1, norm: str = "backward", stream: object = None
+    a: array, n: int | None = None, axis: int = -1, norm: str = "backward", stream: StreamLike = None
 ) -> array:
     """The inverse of `hfft`: the first n // 2 + 1 values whose transform are the real values `a`, complex64.
 
@@ -340,6 +349,8 @@ def ihfft(
     >>> mx.fft.ihfft(mx.array([4.0, 8.0, 12.0, 8.0])).real
     array([8, -2, 0], dtype=float32)
     """
+    if stream is not None:
+        require_stream("ihfft", stream)
     return conjugate(_transform_real("ihfft", a, *_one("ihfft", n, axis), _ADJOINT_NORM.get(norm, norm)))
 
 
@@ -348,7 +359,7 @@ def fft2(
     s: Sequence[int] | None = None,
     axes: Sequence[int] | None = (-2, -1),
     norm: str = "backward",
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """`fftn` over two axes, the last ones unless given.
 
@@ -356,6 +367,8 @@ def fft2(
     array([[4+0j, 0+0j],
            [0+0j, 0+0j]], dtype=complex64)
     """
+    if stream is not None:
+        require_stream("fft2", stream)
     return _transform_complex("fft2", a, s, axes, norm, True)
 
 
@@ -364,7 +377,7 @@ def ifft2(
     s: Sequence[int] | None = None,
     axes: Sequence[int] | None = (-2, -1),
     norm: str = "backward",
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """`ifftn` over two axes, the last ones unless given.
 
@@ -372,6 +385,8 @@ def ifft2(
     array([[1+0j, 0+0j],
            [0+0j, 0+0j]], dtype=complex64)
     """
+    if stream is not None:
+        require_stream("ifft2", stream)
     return _transform_complex("ifft2", a, s, axes, norm, False)
 
 
@@ -380,13 +395,15 @@ def rfft2(
     s: Sequence[int] | None = None,
     axes: Sequence[int] | None = (-2, -1),
     norm: str = "backward",
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """`rfftn` over two axes, the last ones unless given.
 
     >>> mx.fft.rfft2(mx.ones((2, 4))).shape
     (2, 3)
     """
+    if stream is not None:
+        require_stream("rfft2", stream)
     return _transform_real("rfft2", a, s, axes, norm)
 
 
@@ -395,13 +412,15 @@ def irfft2(
     s: Sequence[int] | None = None,
     axes: Sequence[int] | None = (-2, -1),
     norm: str = "backward",
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """`irfftn` over two axes, the last ones unless given.
 
     >>> mx.fft.irfft2(mx.ones((2, 3))).shape
     (2, 4)
     """
+    if stream is not None:
+        require_stream("irfft2", stream)
     return _transform_back_to_real("irfft2", a, s, axes, norm)
 
 
@@ -410,7 +429,7 @@ def fftn(
     s: Sequence[int] | None = None,
     axes: Sequence[int] | None = None,
     norm: str = "backward",
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """The transform over several axes, all of them unless given: `fft` along each.
 
@@ -423,6 +442,8 @@ def fftn(
     array([[4+0j, 0+0j],
            [0+0j, 0+0j]], dtype=complex64)
     """
+    if stream is not None:
+        require_stream("fftn", stream)
     return _transform_complex("fftn", a, s, axes, norm, True)
 
 
@@ -431,7 +452,7 @@ def ifftn(
     s: Sequence[int] | None = None,
     axes: Sequence[int] | None = None,
     norm: str = "backward",
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """The inverse of `fftn`: `ifft` along each of the axes. Errors as for `fftn`.
 
@@ -439,6 +460,8 @@ def ifftn(
     array([[1+0j, 0+0j],
            [0+0j, 0+0j]], dtype=complex64)
     """
+    if stream is not None:
+        require_stream("ifftn", stream)
     return _transform_complex("ifftn", a, s, axes, norm, False)
 
 
@@ -447,7 +470,7 @@ def rfftn(
     s: Sequence[int] | None = None,
     axes: Sequence[int] | None = None,
     norm: str = "backward",
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """The transform of real values over several axes: `rfft` along the last, `fft` along the others.
 
@@ -456,6 +479,8 @@ def rfftn(
     >>> mx.fft.rfftn(mx.ones((2, 4))).shape
     (2, 3)
     """
+    if stream is not None:
+        require_stream("rfftn", stream)
     return _transform_real("rfftn", a, s, axes, norm)
 
 
@@ -464,7 +489,7 @@ def irfftn(
     s: Sequence[int] | None = None,
     axes: Sequence[int] | None = None,
     norm: str = "backward",
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """The inverse of `rfftn`: `ifft` along all axes but the last, `irfft` along that.
 
@@ -473,100 +498,6 @@ def irfftn(
     >>> mx.fft.irfftn(mx.ones((2, 3))).shape
     (2, 4)
     """
+    if stream is not None:
+        require_stream("irfftn", stream)
     return _transform_back_to_real("irfftn", a, s, axes, norm)
-
-
-# frequencies
-
-
-def _shifted(op: str, a: Any, axes: Any, direction: int) -> array:
-    value = require_array(op, a)
-    places = range(value.ndim) if axes is None else one_or_more(op, axes, "axes")
-    where_to = [normalize_axis(op, axis, value.ndim) for axis in places]
-    if not where_to:
-        return fresh(value, value)
-    shifts = [
-        value.shape[axis] // 2 if direction > 0 else -(value.shape[axis] // 2) for axis in where_to
-    ]
-    return roll(value, shifts, where_to)
-
-
-def fftshift(a: array, axes: int | Sequence[int] | None = None, stream: object = None) -> array:
-    """The frequency zero moved to the middle of the axes, all of them unless given.
-
-    IndexError for an axis out of range.
-
-    >>> mx.fft.fftshift(mx.array([0, 1, 2, -2, -1]))
-    array([-2, -1, 0, 1, 2], dtype=int32)
-    """
-    return _shifted("fftshift", a, axes, 1)
-
-
-def ifftshift(a: array, axes: int | Sequence[int] | None = None, stream: object = None) -> array:
-    """The inverse of `fftshift`, which differs from it for odd lengths.
-
-    IndexError for an axis out of range.
-
-    >>> mx.fft.ifftshift(mx.array([-2, -1, 0, 1, 2]))
-    array([0, 1, 2, -2, -1], dtype=int32)
-    """
-    return _shifted("ifftshift", a, axes, -1)
-
-
-def _frequency_step(op: str, n: Any, d: Any) -> tuple[int, float]:
-    count = integer(op, n, "n")
-    if count < 1:
-        raise ValueError(f"[{op}] n must be at least 1, but it is {count}.")
-    distance = real_number(op, d, "d")
-    if distance == 0:
-        raise ValueError(f"[{op}] d must not be zero.")
-    return count, 1.0 / (count * distance)
-
-
-def _frequencies(op: str, places: array, step: float, dtype: Any, device: object) -> array:
-    """Places times the step, in `dtype` or float32. ValueError unless it is floating."""
-    require_device(op, device)
-    target = checked_dtype(op, dtype, float32)
-    if target.kind != "f":
-        raise ValueError(f"[{op}] The dtype must be floating, but it is {target.name}.")
-    return multiply(cast(places, target), step)
-
-
-def fftfreq(
-    n: int,
-    d: float = 1.0,
-    stream: object = None,
-    *,
-    dtype: Dtype | None = None,
-    device: object = None,
-) -> array:
-    """The frequencies of the values of `fft` for n samples at distance `d`: k / (n d), float32 or `dtype`.
-
-    k counts 0, 1, ..., and in the second half the negative frequencies up to -1. ValueError for n < 1, d = 0.
-
-    >>> mx.fft.fftfreq(4)
-    array([0, 0.25, -0.5, -0.25], dtype=float32)
-    """
-    count, step = _frequency_step("fftfreq", n, d)
-    place = iota((count,), 0, int32)
-    late = greater_equal(place, (count + 1) // 2)
-    return _frequencies("fftfreq", where(late, subtract(place, count), place), step, dtype, device)
-
-
-def rfftfreq(
-    n: int,
-    d: float = 1.0,
-    stream: object = None,
-    *,
-    dtype: Dtype | None = None,
-    device: object = None,
-) -> array:
-    """The frequencies of the values of `rfft` for n samples at distance `d`: k / (n d), float32 or `dtype`.
-
-    ValueError for n < 1, d = 0.
-
-    >>> mx.fft.rfftfreq(4)
-    array([0, 0.25, 0.5], dtype=float32)
-    """
-    count, step = _frequency_step("rfftfreq", n, d)
-    return _frequencies("rfftfreq", iota((count // 2 + 1,), 0, int32), step, dtype, device)

@@ -27,6 +27,7 @@ from tarry.ops.elementwise import (
 )
 from tarry.ops.exponential import real_operand
 from tarry.ops.selection import spread, where
+from tarry.runtime.devices import StreamLike, require_stream
 
 _UNSIGNED = {1: uint8, 2: uint16, 4: uint32, 8: uint64}
 
@@ -70,7 +71,7 @@ class SignBit(Predicate):
 _SIGN_BIT = SignBit()
 
 
-def signbit(a: ArrayLike, /, *, stream: object = None) -> array:
+def signbit(a: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """Where the sign bit is set: for negative numbers, for -0.0 and for nan of that sign.
 
     ValueError for complex numbers.
@@ -78,6 +79,8 @@ def signbit(a: ArrayLike, /, *, stream: object = None) -> array:
     >>> mx.signbit(mx.array([-1.0, -0.0, 0.0]))
     array([True, True, False], dtype=bool)
     """
+    if stream is not None:
+        require_stream("signbit", stream)
     operand = unary_operand("signbit", a)
     if operand.dtype.kind == "c":
         raise ValueError("[signbit] Not supported for complex64: expected a real type.")
@@ -102,7 +105,7 @@ class CopySign(Elementwise):
 _COPY_SIGN = CopySign()
 
 
-def copysign(a: ArrayLike, b: ArrayLike, /, *, stream: object = None) -> array:
+def copysign(a: ArrayLike, b: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """|a| with the sign of b, zeros and nan included. Integers become float32.
 
     ValueError for complex numbers.
@@ -110,6 +113,8 @@ def copysign(a: ArrayLike, b: ArrayLike, /, *, stream: object = None) -> array:
     >>> mx.copysign(mx.array([1.0, -2.0]), mx.array([-0.0, 3.0]))
     array([-1, 2], dtype=float32)
     """
+    if stream is not None:
+        require_stream("copysign", stream)
     return elementwise(_COPY_SIGN, _real_operands("copysign", a, b))
 
 
@@ -140,7 +145,7 @@ class NextAfter(Elementwise):
 _NEXT_AFTER = NextAfter()
 
 
-def nextafter(a: ArrayLike, b: ArrayLike, /, *, stream: object = None) -> array:
+def nextafter(a: ArrayLike, b: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """The next number after a, in its dtype, in the direction of b; b where they are equal.
 
     Integers become float32. ValueError for complex numbers.
@@ -148,6 +153,8 @@ def nextafter(a: ArrayLike, b: ArrayLike, /, *, stream: object = None) -> array:
     >>> mx.nextafter(mx.array(1.0), 2.0) - 1 == 2**-23
     array(True, dtype=bool)
     """
+    if stream is not None:
+        require_stream("nextafter", stream)
     return elementwise(_NEXT_AFTER, _real_operands("nextafter", a, b))
 
 
@@ -196,7 +203,7 @@ class LoadExponent(Elementwise):
 _LOAD_EXPONENT = LoadExponent()
 
 
-def ldexp(a: ArrayLike, n: ArrayLike, /, *, stream: object = None) -> array:
+def ldexp(a: ArrayLike, n: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """a * 2**n for integers n, rounded once. Integers `a` become float32.
 
     ValueError for an `n` that is not of integers, and for complex numbers.
@@ -204,6 +211,8 @@ def ldexp(a: ArrayLike, n: ArrayLike, /, *, stream: object = None) -> array:
     >>> mx.ldexp(mx.array([0.5, 3.0]), mx.array([3, -1]))
     array([4, 1.5], dtype=float32)
     """
+    if stream is not None:
+        require_stream("ldexp", stream)
     value, exponent = real_operand("ldexp", a), unary_operand("ldexp", n)
     if exponent.dtype.kind not in "uib":
         raise ValueError(f"[ldexp] The exponents must be integers, not {exponent.dtype.name}.")
@@ -259,7 +268,7 @@ class Exponent(Predicate):
 _MANTISSA, _EXPONENT = Mantissa(), Exponent()
 
 
-def frexp(a: ArrayLike, /, *, stream: object = None) -> tuple[array, array]:
+def frexp(a: ArrayLike, /, *, stream: StreamLike = None) -> tuple[array, array]:
     """(m, n) with a = m * 2**n and 0.5 <= |m| < 1; n is int32. (a, 0) for zeros, infinities and nan.
 
     Integers become float32. ValueError for complex numbers.
@@ -267,6 +276,8 @@ def frexp(a: ArrayLike, /, *, stream: object = None) -> tuple[array, array]:
     >>> mx.frexp(mx.array([8.0, 0.75]))
     (array([0.5, 0.75], dtype=float32), array([4, 0], dtype=int32))
     """
+    if stream is not None:
+        require_stream("frexp", stream)
     value = real_operand("frexp", a)
     return elementwise(_MANTISSA, (value,)), elementwise(_EXPONENT, (value,), int32)
 
@@ -303,7 +314,7 @@ class Hypot(Elementwise):
 _HYPOT = Hypot()
 
 
-def hypot(a: ArrayLike, b: ArrayLike, /, *, stream: object = None) -> array:
+def hypot(a: ArrayLike, b: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """sqrt(a**2 + b**2) without overflow; infinite with either. Its derivative at (0, 0) is 0.
 
     Integers become float32. ValueError for complex numbers.
@@ -311,4 +322,6 @@ def hypot(a: ArrayLike, b: ArrayLike, /, *, stream: object = None) -> array:
     >>> mx.hypot(mx.array([3.0, 3e38]), mx.array([4.0, 0.0]))
     array([5, 3e+38], dtype=float32)
     """
+    if stream is not None:
+        require_stream("hypot", stream)
     return elementwise(_HYPOT, _real_operands("hypot", a, b))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tarry.graph.array import array
+from tarry.runtime.devices import StreamLike, require_stream
 
 
 def _check_names(op: str, name: object, source: object, *lists: Any) -> None:
@@ -40,9 +41,11 @@ class ForeignKernel:
         template: Sequence[tuple[str, Any]] | None = None,
         init_value: float | None = None,
         verbose: bool = False,
-        stream: object = None,
+        stream: StreamLike = None,
     ) -> list[array]:
         """RuntimeError: there is no such hardware."""
+        if stream is not None:
+            require_stream(self.op, stream)
         raise RuntimeError(
             f"[{self.op}] The kernel {self.name!r} needs {self.platform}, but Tarry runs on the CPU: "
             f"there is no {self.platform} back-end."
@@ -123,7 +126,7 @@ def precompiled_cuda_kernel(
     shared_memory: int = 0,
     init_value: float | None = None,
     ensure_row_contiguous: bool = False,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> list[array]:
     """Runs a compiled CUDA kernel: always a RuntimeError, because Tarry runs on the CPU.
 
@@ -131,6 +134,8 @@ def precompiled_cuda_kernel(
     >>> "compiled_source" in inspect.signature(mx.fast.precompiled_cuda_kernel).parameters
     True
     """
+    if stream is not None:
+        require_stream("precompiled_cuda_kernel", stream)
     raise RuntimeError(
         f"[precompiled_cuda_kernel] The kernel {name!r} needs CUDA, but Tarry runs on the CPU: there is "
         "no CUDA back-end."

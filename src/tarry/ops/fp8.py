@@ -17,6 +17,7 @@ from tarry.ops.exponential import log2
 from tarry.ops.layout import view
 from tarry.ops.rounding import ceil
 from tarry.ops.selection import where
+from tarry.runtime.devices import StreamLike, require_stream
 
 NAN = float("nan")
 SIGN = 0x80000000
@@ -91,7 +92,7 @@ def decode_e8m0(code: array) -> array:
     return view(where(equal(code, 0), 1 << 22, bits), float32)
 
 
-def to_fp8(x: array, /, *, stream: object = None) -> array:
+def to_fp8(x: array, /, *, stream: StreamLike = None) -> array:
     """The codes, in uint8, of the nearest e4m3 floating numbers; what is beyond 448 becomes 448.
 
     ValueError unless `x` is of a real floating type.
@@ -99,17 +100,21 @@ def to_fp8(x: array, /, *, stream: object = None) -> array:
     >>> mx.to_fp8(mx.array([1.0, -448.0, 0.3]))
     array([56, 254, 42], dtype=uint8)
     """
+    if stream is not None:
+        require_stream("to_fp8", stream)
     operand = require_array("to_fp8", x)
     require_real("to_fp8", operand.dtype, "the array")
     return encode_e4m3(operand)
 
 
-def from_fp8(x: array, /, dtype: Dtype = bfloat16, *, stream: object = None) -> array:
+def from_fp8(x: array, /, dtype: Dtype = bfloat16, *, stream: StreamLike = None) -> array:
     """The numbers that e4m3 codes in uint8 stand for. ValueError for other codes and other result types.
 
     >>> mx.from_fp8(mx.array([56, 254, 42], dtype=mx.uint8))
     array([1, -448, 0.3125], dtype=bfloat16)
     """
+    if stream is not None:
+        require_stream("from_fp8", stream)
     operand = require_array("from_fp8", x)
     if operand.dtype is not uint8:
         raise ValueError(f"[from_fp8] The codes must have dtype uint8, but theirs is {operand.dtype.name}.")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tarry.base.dtypes import (
+    NO_NUMBERS,
     Dtype,
     bool_,
     complex64,
@@ -38,7 +39,7 @@ from tarry.ops.elementwise import (
     scalar_kind,
 )
 from tarry.ops.selection import spread, where
-from tarry.runtime.devices import require_device
+from tarry.runtime.devices import DeviceLike, StreamLike, require_device, require_stream
 
 _LARGEST_COUNT = (1 << 31) - 1
 
@@ -47,6 +48,7 @@ class Iota(Primitive):
     """Each element is its position along `axis`, in the array's dtype."""
 
     name = "Iota"
+    barrier = False
     __slots__ = ("axis",)
 
     def __init__(self, axis: int) -> None:
@@ -76,8 +78,8 @@ def arange(
     step: float | Dtype | None = None,
     dtype: Dtype | None = None,
     *,
-    device: object = None,
-    stream: object = None,
+    device: DeviceLike = None,
+    stream: StreamLike = None,
 ) -> array:
     """start, start + step, ... below `stop` (above it, for a negative step).
 
@@ -91,6 +93,8 @@ def arange(
     >>> mx.arange(1, 2, 0.25)
     array([1, 1.25, 1.5, 1.75], dtype=float32)
     """
+    if stream is not None:
+        require_stream("arange", stream)
     require_device("arange", device)
     if isinstance(step, Dtype):
         # arange(stop, step, dtype)
@@ -175,9 +179,9 @@ def linspace(
     num: int = 50,
     endpoint: bool = True,
     dtype: Dtype | None = float32,
-    stream: object = None,
+    stream: StreamLike = None,
     *,
-    device: object = None,
+    device: DeviceLike = None,
 ) -> array:
     """`num` evenly spaced numbers from `start` to `stop`, which is included if `endpoint`.
 
@@ -186,6 +190,8 @@ def linspace(
     >>> mx.linspace(0, 1, 5)
     array([0, 0.25, 0.5, 0.75, 1], dtype=float32)
     """
+    if stream is not None:
+        require_stream("linspace", stream)
     require_device("linspace", device)
     dtype = checked_dtype("linspace", dtype, float32)
     flag("linspace", endpoint, "endpoint")
@@ -255,14 +261,16 @@ def zeros(
     shape: int | Sequence[int],
     dtype: Dtype | None = float32,
     *,
-    device: object = None,
-    stream: object = None,
+    device: DeviceLike = None,
+    stream: StreamLike = None,
 ) -> array:
     """Zeros of the given shape. ValueError for negative dimensions.
 
     >>> mx.zeros((2,), mx.int32)
     array([0, 0], dtype=int32)
     """
+    if stream is not None:
+        require_stream("zeros", stream)
     require_device("zeros", device)
     return constant(0, checked_dtype("zeros", dtype, float32), checked_shape("zeros", shape))
 
@@ -271,14 +279,16 @@ def ones(
     shape: int | Sequence[int],
     dtype: Dtype | None = float32,
     *,
-    device: object = None,
-    stream: object = None,
+    device: DeviceLike = None,
+    stream: StreamLike = None,
 ) -> array:
     """Ones of the given shape. ValueError for negative dimensions.
 
     >>> mx.ones(2)
     array([1, 1], dtype=float32)
     """
+    if stream is not None:
+        require_stream("ones", stream)
     require_device("ones", device)
     return constant(1, checked_dtype("ones", dtype, float32), checked_shape("ones", shape))
 
@@ -300,8 +310,8 @@ def full(
     dtype: Dtype | None = None,
     *,
     fill_value: ArrayLike | None = None,
-    device: object = None,
-    stream: object = None,
+    device: DeviceLike = None,
+    stream: StreamLike = None,
 ) -> array:
     """`vals` repeated to the given shape; `fill_value` is its other name.
 
@@ -311,12 +321,15 @@ def full(
     >>> mx.full((2,), 3, mx.int8)
     array([3, 3], dtype=int8)
     """
+    if stream is not None:
+        require_stream("full", stream)
     require_device("full", device)
     vals = _filling("full", vals, fill_value)
     extents = checked_shape("full", shape)
     kind = scalar_kind(vals)
     if kind is None:
-        if isinstance(vals, (np.ndarray, np.generic)) and dtype is not None:
+        numbers = isinstance(vals, (np.ndarray, np.generic)) and vals.dtype.kind not in NO_NUMBERS
+        if numbers and dtype is not None:
             value: array = operators.from_numpy("full", vals, checked_dtype("full", dtype, float32))
         else:
             value = as_array("full", vals)
@@ -336,26 +349,30 @@ def _spread_to(op: str, value: array, shape: Shape) -> array:
 
 
 def zeros_like(
-    a: array, /, dtype: Dtype | None = None, *, device: object = None, stream: object = None
+    a: array, /, dtype: Dtype | None = None, *, device: DeviceLike = None, stream: StreamLike = None
 ) -> array:
     """Zeros of the shape and dtype of `a`, or of another dtype.
 
     >>> mx.zeros_like(mx.array([1, 2]))
     array([0, 0], dtype=int32)
     """
+    if stream is not None:
+        require_stream("zeros_like", stream)
     require_device("zeros_like", device)
     model = require_array("zeros_like", a)
     return constant(0, checked_dtype("zeros_like", dtype, model.dtype), model.shape)
 
 
 def ones_like(
-    a: array, /, dtype: Dtype | None = None, *, device: object = None, stream: object = None
+    a: array, /, dtype: Dtype | None = None, *, device: DeviceLike = None, stream: StreamLike = None
 ) -> array:
     """Ones of the shape and dtype of `a`, or of another dtype.
 
     >>> mx.ones_like(mx.array([1, 2]))
     array([1, 1], dtype=int32)
     """
+    if stream is not None:
+        require_stream("ones_like", stream)
     require_device("ones_like", device)
     model = require_array("ones_like", a)
     return constant(1, checked_dtype("ones_like", dtype, model.dtype), model.shape)
@@ -367,14 +384,16 @@ def full_like(
     dtype: Dtype | None = None,
     *,
     fill_value: ArrayLike | None = None,
-    device: object = None,
-    stream: object = None,
+    device: DeviceLike = None,
+    stream: StreamLike = None,
 ) -> array:
     """`vals` repeated to the shape of `a` and converted to its dtype, or another; also named `fill_value`.
 
     >>> mx.full_like(mx.array([1, 2]), 7)
     array([7, 7], dtype=int32)
     """
+    if stream is not None:
+        require_stream("full_like", stream)
     require_device("full_like", device)
     vals = _filling("full_like", vals, fill_value)
     model = require_array("full_like", a)
@@ -398,8 +417,8 @@ def eye(
     k: int = 0,
     dtype: Dtype | None = float32,
     *,
-    device: object = None,
-    stream: object = None,
+    device: DeviceLike = None,
+    stream: StreamLike = None,
 ) -> array:
     """Ones on the k-th diagonal of an n by m matrix (m is n unless given), zeros elsewhere.
 
@@ -409,6 +428,8 @@ def eye(
     array([[1, 0],
            [0, 1]], dtype=float32)
     """
+    if stream is not None:
+        require_stream("eye", stream)
     require_device("eye", device)
     shape = _matrix_shape("eye", n, m)
     if min(shape) < 0:
@@ -417,13 +438,15 @@ def eye(
     return cast(equal(columns, rows), checked_dtype("eye", dtype, float32))
 
 
-def identity(n: int, dtype: Dtype | None = float32, *, stream: object = None) -> array:
+def identity(n: int, dtype: Dtype | None = float32, *, stream: StreamLike = None) -> array:
     """The n by n identity matrix. ValueError for a negative size.
 
     >>> mx.identity(2, mx.int32)
     array([[1, 0],
            [0, 1]], dtype=int32)
     """
+    if stream is not None:
+        require_stream("identity", stream)
     return eye(n, dtype=dtype)
 
 
@@ -444,7 +467,7 @@ def _diagonal_positions(shape: Shape, k: int) -> tuple[array, array]:
 
 
 def tri(
-    n: int, m: int | None = None, k: int = 0, dtype: Dtype | None = None, *, stream: object = None
+    n: int, m: int | None = None, k: int = 0, dtype: Dtype | None = None, *, stream: StreamLike = None
 ) -> array:
     """Ones on and below the k-th diagonal of an n by m matrix (m is n unless given), zeros above.
 
@@ -452,6 +475,8 @@ def tri(
     array([[1, 0],
            [1, 1]], dtype=float32)
     """
+    if stream is not None:
+        require_stream("tri", stream)
     shape = _matrix_shape("tri", n, m)
     kept = (max(shape[0], 0), max(shape[1], 0))
     rows, columns = _diagonal_positions(kept, integer("tri", k, "k"))
@@ -465,7 +490,7 @@ def _triangle_operand(op: str, x: object) -> array:
     return value
 
 
-def tril(x: array, k: int = 0, *, stream: object = None) -> array:
+def tril(x: array, k: int = 0, *, stream: StreamLike = None) -> array:
     """The last two dimensions with everything above the k-th diagonal set to zero.
 
     ValueError for less than two dimensions.
@@ -474,12 +499,14 @@ def tril(x: array, k: int = 0, *, stream: object = None) -> array:
     array([[1, 0],
            [1, 1]], dtype=float32)
     """
+    if stream is not None:
+        require_stream("tril", stream)
     value = _triangle_operand("tril", x)
     rows, columns = _diagonal_positions(value.shape, integer("tril", k, "k"))
     return where(less_equal(columns, rows), value, constant(0, value.dtype, value.shape))
 
 
-def triu(x: array, k: int = 0, *, stream: object = None) -> array:
+def triu(x: array, k: int = 0, *, stream: StreamLike = None) -> array:
     """The last two dimensions with everything below the k-th diagonal set to zero.
 
     ValueError for less than two dimensions.
@@ -488,6 +515,8 @@ def triu(x: array, k: int = 0, *, stream: object = None) -> array:
     array([[1, 1],
            [0, 1]], dtype=float32)
     """
+    if stream is not None:
+        require_stream("triu", stream)
     value = _triangle_operand("triu", x)
     rows, columns = _diagonal_positions(value.shape, integer("triu", k, "k"))
     return where(less_equal(rows, columns), value, constant(0, value.dtype, value.shape))

@@ -5,39 +5,42 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
+from tarry.base.trees import leaves
 from tarry.graph.array import array, wrap
 from tarry.graph.node import Node
 from tarry.graph.walk import unevaluated
 from tarry.ops.arguments import arrays_of, described, wrong_type
-from tarry.ops.elementwise import require_array
+
+Tree = TypeVar("Tree")
 
 
 @overload
-def simplify(array: array, /) -> array: ...
-
-
+def simplify(tree: Tree, /) -> Tree: ...
 @overload
-def simplify(first: array, second: array, /, *arrays: array) -> list[array]: ...
-
-
+def simplify(first: Any, second: Any, /, *trees: Any) -> tuple[Any, ...]: ...
 @overload
-def simplify(*arrays: array) -> Any: ...
-
-
-def simplify(*arrays: array) -> Any:
+def simplify(*trees: Any) -> Any: ...
+def simplify(*trees: Any) -> Any:
     """The arrays themselves, their graphs rebuilt so that equal operations on equal inputs are recorded once.
 
-    Evaluation does the same by itself; this shows in `export_to_dot` and in counters of nodes.
+    Arguments are arrays and trees of them; several come back as a tuple. Evaluation does the same by itself;
+    this shows in `export_to_dot` and in counters of nodes. TypeError for anything else but arrays in a tree,
+    ValueError without arguments.
 
     >>> x = mx.array(2.0)
     >>> mx.simplify(mx.exp(x) + mx.exp(x))
     array(14.7781, dtype=float32)
     """
-    given = [require_array("simplify", value) for value in arrays]
-    if not given:
+    if not trees:
         raise ValueError("[simplify] At least one array is required.")
+    given: list[array] = []
+    for tree in trees:
+        found = leaves(tree)
+        if not all(isinstance(value, array) for value in found):
+            raise wrong_type("simplify", "the graphs", "arrays and trees of arrays", tree)
+        given += found
     replaced: dict[Node, Node] = {}
     known: dict[tuple[Any, ...], Node] = {}
     for node in unevaluated([value._node for value in given]):
@@ -54,9 +57,13 @@ def simplify(*arrays: array) -> Any:
         replaced[node] = merged
     for value in given:
         value._node = replaced.get(value._node, value._node)
-    return given[0] if len(given) == 1 else tuple(given)
+    return trees[0] if len(trees) == 1 else trees
 
 
+@overload
+def depends(inputs: array, dependencies: array | Sequence[array], /) -> array: ...
+@overload
+def depends(inputs: Sequence[array], dependencies: array | Sequence[array], /) -> list[array]: ...
 def depends(
     inputs: array | Sequence[array], dependencies: array | Sequence[array], /
 ) -> array | list[array]:

@@ -15,6 +15,7 @@ from tarry.ops.arithmetic import multiply
 from tarry.ops.elementwise import cast, require_array
 from tarry.ops.products import matrix_product, transposed
 from tarry.ops.structure import reshaped
+from tarry.runtime.devices import StreamLike, require_stream
 
 # A power of two is taken in factors of up to 2**6: a matrix of 64 by 64 stays in cache.
 MOST_BITS = 6
@@ -76,7 +77,7 @@ def _factors(size: int) -> list[int]:
     )
 
 
-def hadamard_transform(a: array, /, scale: float | None = None, *, stream: object = None) -> array:
+def hadamard_transform(a: array, /, scale: float | None = None, *, stream: StreamLike = None) -> array:
     """The last axis times the Hadamard matrix of its length, times `scale`, 1 / sqrt(length) by default.
 
     The length is m * 2**k with m one of 1, 12, 20 and 28. Half types are computed in float32.
@@ -87,6 +88,8 @@ def hadamard_transform(a: array, /, scale: float | None = None, *, stream: objec
         >>> mx.hadamard_transform(mx.array([1.0, 2.0, 3.0, 4.0]), scale=1.0)
         array([10, -2, -4, 0], dtype=float32)
     """
+    if stream is not None:
+        require_stream("hadamard_transform", stream)
     value = require_array("hadamard_transform", a)
     dtype = value.dtype if is_inexact(value.dtype) else float32
     size = value.shape[-1] if value.ndim else 1

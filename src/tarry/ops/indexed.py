@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tarry.base.dtypes import bool_, int32
-from tarry.base.errors import user_call
+from tarry.base.errors import UserCall, user_call
 from tarry.base.shapes import Shape, contiguous_strides, size_of
 from tarry.graph.array import array
 from tarry.graph.operators import operators
@@ -32,6 +32,8 @@ class Gather(Primitive):
     """Values of the first input at positions given by the others; see the top of this file."""
 
     name = "Gather"
+    barrier = False
+    moves = True
     __slots__ = ("index_axes", "source_map")
 
     def __init__(self, source_map: SourceMap, index_axes: tuple[int, ...]) -> None:
@@ -56,7 +58,9 @@ class Gather(Primitive):
                 continue
             zeros = constant(0, cotangent.dtype, inputs[0].shape)
             found.append(
-                scattered(zeros, cotangent, inputs[1:], self.source_map, self.index_axes, "add")
+                scattered(
+                    zeros, cotangent, inputs[1:], self.source_map, self.index_axes, "add", output._node.call
+                )
             )
         return found
 
@@ -72,7 +76,8 @@ class Gather(Primitive):
     def jvp(self, inputs: Sequence[array], output: array, tangents: Sequence[array | None]) -> array | None:
         if tangents[0] is None:
             return None
-        return gathered(tangents[0], inputs[1:], self.source_map, self.index_axes, output.shape)
+        maps = self.source_map, self.index_axes
+        return gathered(tangents[0], inputs[1:], *maps, output.shape, output._node.call)
 
     def vmap(
         self, inputs: Sequence[array], axes: Sequence[int | None], size: int, output: array
@@ -82,7 +87,8 @@ class Gather(Primitive):
             source = move_axis(source, axes[0], 0)
             source_map = (0, *source_map)
         indices, index_axes = _batched_indices(inputs[1:], axes[1:], self.index_axes, size)
-        return gathered(source, indices, source_map, index_axes, (size, *output.shape)), 0
+        shape = (size, *output.shape)
+        return gathered(source, indices, source_map, index_axes, shape, output._node.call), 0
 
 
 def _put_one(value: array, index: array, axis: int, shape: Shape) -> array:
@@ -112,11 +118,24 @@ def _batched_indices(
 
 
 def gathered(
-    source: array, indices: Sequence[array], source_map: SourceMap, index_axes: tuple[int, ...], shape: Shape
+    source: array,
+    indices: Sequence[array],
+    source_map: SourceMap,
+    index_axes: tuple[int, ...],
+    shape: Shape,
+    call: UserCall | None = None,
 ) -> array:
-    """The values of `source` that the maps say, under `shape`."""
+    """The values of `source` that the maps say, under `shape`. Errors name `call`, if given."""
     primitive = Gather(source_map, index_axes)
-    return build_checked(primitive, (source, *indices), shape, source.dtype, user_call())
+    return build_checked(primitive, (source, *indices), shape, source.dtype, call or _call())
+
+
+def _call() -> UserCall:
+    """What the user called; a rule of a transform is nothing that users know."""
+    found = user_call()
+    if found.name in ("vjp", "jvp", "vmap"):
+        found.name = "index"
+    return found
 
 
 class Scatter(Primitive):
@@ -138,6 +157,9 @@ class Scatter(Primitive):
 
     def params(self) -> tuple[object, ...]:
         return (self.source_map, self.index_axes, self.mode)
+
+    def operand_axes(self, number: int) -> Sequence[int] | None:
+        return self.index_axes if number > 1 else None
 
     def gather(self, source: array, indices: Sequence[array], shape: Shape) -> array:
         """The values of `source` at the positions this scatter writes."""
@@ -183,7 +205,8 @@ class Scatter(Primitive):
     ) -> tuple[array, int]:
         base, updates = batch_to_front(inputs[0], axes[0], size), batch_to_front(inputs[1], axes[1], size)
         indices, index_axes = _batched_indices(inputs[2:], axes[2:], self.index_axes, size)
-        return scattered(base, updates, indices, (0, *shifted(self.source_map)), index_axes, self.mode), 0
+        maps = (0, *shifted(self.source_map)), index_axes
+        return scattered(base, updates, indices, *maps, self.mode, output._node.call), 0
 
     def _winners(self, base: array, updates: array, indices: Sequence[array]) -> array:
         """Which updates are the last to be written to their position, in the updates' shape.
@@ -191,8 +214,11 @@ class Scatter(Primitive):
         Every index tuple writes its number to its position; those that read their own number back won.
         """
         shape = indices[0].shape if indices else ()
-        extents = [base.shape[axis] for axis, entry in enumerate(self.source_map) if entry < 0]
-        source_map = tuple([entry for entry in self.source_map if entry < 0])
+        # The board has the axes that indices choose from, and those that run along with an axis of them.
+        kept = [axis for axis, entry in enumerate(self.source_map) if entry < 0 or entry in self.index_axes]
+        extents = [base.shape[axis] for axis in kept]
+        entries = [self.source_map[axis] for axis in kept]
+        source_map = tuple([entry if entry < 0 else self.index_axes.index(entry) for entry in entries])
         index_axes = tuple(range(len(shape)))
         numbers = constant(0, int32, shape)
         for axis, stride in enumerate(contiguous_strides(shape)):
@@ -247,8 +273,9 @@ def scattered(
     source_map: SourceMap,
     index_axes: tuple[int, ...],
     mode: str,
+    call: UserCall | None = None,
 ) -> array:
-    """`base` with the updates combined in; casts them to the base's dtype."""
+    """`base` with the updates combined in, cast to its dtype. Errors name `call`, if given."""
     if size_of(updates.shape) == 0:
         return base
     if base.dtype is bool_ and mode in ("add", "max"):
@@ -256,4 +283,4 @@ def scattered(
         mode = "max"
     primitive = Scatter(source_map, index_axes, mode)
     inputs = (base, cast(updates, base.dtype), *indices)
-    return build_checked(primitive, inputs, base.shape, base.dtype, user_call())
+    return build_checked(primitive, inputs, base.shape, base.dtype, call or _call())

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from tarry.base.dtypes import KIND_ORDER, Dtype, bool_, default_of_kind
+from tarry.base.dtypes import KIND_ORDER, NO_NUMBERS, Dtype, bool_, default_of_kind, float32
 from tarry.base.errors import type_name
 from tarry.base.shapes import Shape, broadcast_shapes, size_of
 from tarry.graph.array import array, from_numpy, wrap
@@ -295,7 +295,7 @@ def assigned_value(dtype: Dtype, value: Any) -> array:
         return cast(constant(value, default_of_kind(kind)), dtype)
     if value is None:
         raise TypeError("[index] Expected a number or an array to assign, but got None.")
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray) and value.dtype.kind not in NO_NUMBERS:
         return from_numpy("index", value, dtype)
     return cast(as_array("index", value), dtype)
 
@@ -404,6 +404,10 @@ def _set_in_order(a: array, mask: array, updates: array) -> array:
 class ArrayAt:
     """`a.at[index]`: pure updates of the indexed part, in which duplicate positions accumulate.
 
+    Results have the shape and dtype of `a`; values are cast to it and broadcast to the indexed part. Errors:
+    IndexError for positions out of range, ValueError for values that do not fit and for `a.at` without an
+    index, TypeError when the class is called.
+
     Example:
         >>> mx.zeros(3).at[mx.array([0, 0, 2])].add(1)
         array([2, 0, 1], dtype=float32)
@@ -411,49 +415,94 @@ class ArrayAt:
 
     __slots__ = ("_array", "_index", "_indexed")
 
-    def __init__(self, a: array, index: Any = None, indexed: bool = False) -> None:
-        self._array = wrap(a._node)
-        self._index = index
-        self._indexed = indexed
+    _array: array
+    _index: Any
+    _indexed: bool
+
+    def __init__(self, *_: object, **__: object) -> None:
+        raise TypeError("[ArrayAt] Made by indexing: write a.at[index].")
 
     def __getitem__(self, index: Any) -> ArrayAt:
-        return ArrayAt(self._array, index, True)
+        return updates_at(self._array, index, True)
 
     def _updated(self, op: str, value: Any, mode: str) -> array:
         if not self._indexed:
             raise ValueError(f"[at] Must give indices to array.at: write a.at[index].{op}(value).")
-        updates = value if isinstance(value, array) and value.dtype is self._array.dtype else None
+        dtype = self._array.dtype
+        if op == "divide" and dtype.kind not in "fc":
+            dtype = float32  # the reciprocal of 0.5 is a whole number, 0.5 is not
+        updates = value if isinstance(value, array) and value.dtype is dtype else None
         if updates is None:
-            updates = assigned_value(self._array.dtype, value)
+            updates = assigned_value(dtype, value)
         if op == "subtract":
+            if updates.dtype is bool_:
+                raise ValueError("[subtract] Booleans cannot be subtracted: use logical_xor.")
             updates = negative(updates)
         elif op == "divide":
             updates = cast(reciprocal(updates), self._array.dtype)
         return update_item(self._array, self._index, updates, mode)
 
     def add(self, value: Any) -> array:
-        """The array with `value` added to the indexed part."""
+        """The array with `value` added to the indexed part.
+
+        Example:
+            >>> mx.array([1, 2, 3]).at[1:].add(10)
+            array([1, 12, 13], dtype=int32)
+        """
         return self._updated("add", value, "add")
 
     def subtract(self, value: Any) -> array:
-        """The array with `value` subtracted from the indexed part."""
+        """The array with `value` subtracted from the indexed part. ValueError for booleans.
+
+        Example:
+            >>> mx.array([1, 2, 3]).at[mx.array([0, 0])].subtract(1)
+            array([-1, 2, 3], dtype=int32)
+        """
         return self._updated("subtract", value, "add")
 
     def multiply(self, value: Any) -> array:
-        """The array with the indexed part multiplied by `value`."""
+        """The array with the indexed part multiplied by `value`.
+
+        Example:
+            >>> mx.array([1, 2, 3]).at[mx.array([1, 1])].multiply(2)
+            array([1, 8, 3], dtype=int32)
+        """
         return self._updated("multiply", value, "prod")
 
     def divide(self, value: Any) -> array:
-        """The array with the indexed part multiplied by the reciprocal of `value`, in the array's dtype."""
+        """The array with the indexed part multiplied by the reciprocal of `value`, in the array's dtype.
+
+        Example:
+            >>> mx.array([1.0, 2.0, 3.0]).at[1].divide(4)
+            array([1, 0.5, 3], dtype=float32)
+        """
         if self._indexed and (self._index is Ellipsis or self._index is None):
             return divide(self._array, value)
         return self._updated("divide", value, "prod")
 
     def maximum(self, value: Any) -> array:
-        """The array with the larger of each indexed element and `value`."""
+        """The array with the larger of each indexed element and `value`.
+
+        Example:
+            >>> mx.array([1, 2, 3]).at[:].maximum(2)
+            array([2, 2, 3], dtype=int32)
+        """
         return self._updated("maximum", value, "max")
 
     def minimum(self, value: Any) -> array:
-        """The array with the smaller of each indexed element and `value`."""
+        """The array with the smaller of each indexed element and `value`.
+
+        Example:
+            >>> mx.array([1, 2, 3]).at[:].minimum(2)
+            array([1, 2, 2], dtype=int32)
+        """
         return self._updated("minimum", value, "min")
 
+
+def updates_at(a: array, index: Any = None, indexed: bool = False) -> ArrayAt:
+    """What `a.at` is, and `a.at[index]`."""
+    made = object.__new__(ArrayAt)
+    made._array = wrap(a._node)
+    made._index = index
+    made._indexed = indexed
+    return made

@@ -26,6 +26,7 @@ from tarry.ops.structure import (
     reshaped,
 )
 from tarry.ops.views import broadcast_operand, flatten, fresh
+from tarry.runtime.devices import StreamLike, require_stream
 
 
 class Concatenate(View):
@@ -98,7 +99,7 @@ def _operands(op: str, arrays: Any) -> list[array]:
     return [cast(value, dtype) for value in values]
 
 
-def concatenate(arrays: list[array], /, axis: int | None = 0, *, stream: object = None) -> array:
+def concatenate(arrays: list[array], /, axis: int | None = 0, *, stream: StreamLike = None) -> array:
     """The arrays one after the other along `axis`, in the dtype they promote to; None flattens them first.
 
     Errors: ValueError without arrays, or when their shapes differ elsewhere; IndexError for a bad axis;
@@ -108,6 +109,8 @@ def concatenate(arrays: list[array], /, axis: int | None = 0, *, stream: object 
         >>> mx.concatenate([mx.array([1, 2]), mx.array([3])])
         array([1, 2, 3], dtype=int32)
     """
+    if stream is not None:
+        require_stream("concatenate", stream)
     values = _operands("concatenate", arrays)
     if axis is None:
         values, axis = [flatten(value) for value in values], 0
@@ -135,7 +138,7 @@ def _own(result: array) -> array:
     return fresh(result, result)
 
 
-def stack(arrays: list[array], /, axis: int | None = 0, *, stream: object = None) -> array:
+def stack(arrays: list[array], /, axis: int | None = 0, *, stream: StreamLike = None) -> array:
     """Arrays of one shape along a new axis, in the dtype they promote to.
 
     Errors: ValueError without arrays or when their shapes differ; IndexError for a bad axis.
@@ -144,6 +147,8 @@ def stack(arrays: list[array], /, axis: int | None = 0, *, stream: object = None
         >>> mx.stack([mx.array([1, 2]), mx.array([3, 4])]).shape
         (2, 2)
     """
+    if stream is not None:
+        require_stream("stack", stream)
     values = _operands("stack", arrays)
     shape = values[0].shape
     for value in values:
@@ -157,7 +162,7 @@ def stack(arrays: list[array], /, axis: int | None = 0, *, stream: object = None
 
 
 def split(
-    a: array, /, indices_or_sections: int | Sequence[int], axis: int = 0, *, stream: object = None
+    a: array, /, indices_or_sections: int | Sequence[int], axis: int = 0, *, stream: StreamLike = None
 ) -> list[array]:
     """The array cut along `axis` into equal parts, or before each of the given positions.
 
@@ -167,6 +172,8 @@ def split(
         >>> [part.tolist() for part in mx.split(mx.arange(5), [2, 4])]
         [[0, 1], [2, 3], [4]]
     """
+    if stream is not None:
+        require_stream("split", stream)
     a = require_array("split", a)
     place = normalize_axis("split", integer("split", axis, "axis"), a.ndim)
     extent = a.shape[place]
@@ -188,20 +195,22 @@ def split(
     ]
 
 
-def unstack(x: array, /, *, axis: int = 0, stream: object = None) -> tuple[array, ...]:
+def unstack(x: array, /, *, axis: int = 0, stream: StreamLike = None) -> tuple[array, ...]:
     """The arrays along an axis, without it.
 
     Example:
         >>> [row.tolist() for row in mx.unstack(mx.array([[1, 2], [3, 4]]))]
         [[1, 2], [3, 4]]
     """
+    if stream is not None:
+        require_stream("unstack", stream)
     x = require_array("unstack", x)
     place = normalize_axis("unstack", integer("unstack", axis, "axis"), x.ndim)
     shape = x.shape[:place] + x.shape[place + 1 :]
     return tuple([_own(reshaped(narrowed(x, place, k, 1), shape)) for k in range(x.shape[place])])
 
 
-def repeat(array: array, /, repeats: int, axis: int | None = None, *, stream: object = None) -> array:
+def repeat(array: array, /, repeats: int, axis: int | None = None, *, stream: StreamLike = None) -> array:
     """Each element `repeats` times along `axis`; None flattens the array first.
 
     Errors: ValueError for a negative number of repeats.
@@ -210,6 +219,8 @@ def repeat(array: array, /, repeats: int, axis: int | None = None, *, stream: ob
         >>> mx.repeat(mx.array([1, 2]), 2)
         array([1, 1, 2, 2], dtype=int32)
     """
+    if stream is not None:
+        require_stream("repeat", stream)
     value = require_array("repeat", array)
     count = integer("repeat", repeats, "repeats")
     if count < 0:
@@ -223,7 +234,7 @@ def repeat(array: array, /, repeats: int, axis: int | None = None, *, stream: ob
     return fresh(reshaped(apart, (*shape[:place], shape[place] * count, *shape[place + 1 :])), value)
 
 
-def tile(a: array, reps: int | Sequence[int], /, *, stream: object = None) -> array:
+def tile(a: array, reps: int | Sequence[int], /, *, stream: StreamLike = None) -> array:
     """The array repeated as a whole reps[d] times along axis d; `reps` belong to the last axes.
 
     Errors: ValueError for a negative number of repetitions.
@@ -232,6 +243,8 @@ def tile(a: array, reps: int | Sequence[int], /, *, stream: object = None) -> ar
         >>> mx.tile(mx.array([1, 2]), 2)
         array([1, 2, 1, 2], dtype=int32)
     """
+    if stream is not None:
+        require_stream("tile", stream)
     a = require_array("tile", a)
     counts = list(one_or_more("tile", reps, "reps"))
     if any(count < 0 for count in counts):
@@ -254,7 +267,7 @@ def roll(
     shift: int | Sequence[int],
     axis: int | Sequence[int] | None = None,
     *,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """The elements moved on by `shift` along `axis`, those pushed over the end coming back at the start.
 
@@ -266,6 +279,8 @@ def roll(
         >>> mx.roll(mx.arange(4), 1)
         array([3, 0, 1, 2], dtype=int32)
     """
+    if stream is not None:
+        require_stream("roll", stream)
     a = require_array("roll", a)
     shifts = one_or_more("roll", shift, "shift")
     if axis is None:
@@ -295,7 +310,7 @@ def _rolled(value: array, axis: int, amount: int) -> array:
 
 
 def meshgrid(
-    *arrays: array, sparse: bool | None = False, indexing: str | None = "xy", stream: object = None
+    *arrays: array, sparse: bool | None = False, indexing: str | None = "xy", stream: StreamLike = None
 ) -> tuple[array, ...]:
     """Coordinate arrays of a grid from the coordinates along each axis.
 
@@ -308,6 +323,8 @@ def meshgrid(
         >>> [g.shape for g in mx.meshgrid(mx.arange(2), mx.arange(3))]
         [(3, 2), (3, 2)]
     """
+    if stream is not None:
+        require_stream("meshgrid", stream)
     if word("meshgrid", indexing, "indexing") not in ("xy", "ij"):
         raise ValueError(f"[meshgrid] Valid values of indexing are 'xy' and 'ij', but got {indexing!r}.")
     flag("meshgrid", sparse, "sparse")
@@ -337,7 +354,7 @@ def pad(
     mode: str = "constant",
     constant_values: ArrayLike = 0,
     *,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """The array with elements added before and after each axis.
 
@@ -351,6 +368,8 @@ def pad(
         >>> mx.pad(mx.array([1, 2]), (1, 2))
         array([0, 1, 2, 0, 0], dtype=int32)
     """
+    if stream is not None:
+        require_stream("pad", stream)
     a = require_array("pad", a)
     pairs = _pad_pairs(pad_width, a.ndim)
     word("pad", mode, "mode")

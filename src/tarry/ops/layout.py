@@ -29,7 +29,7 @@ from tarry.ops.indexed import gathered, scattered
 from tarry.ops.slices import narrowed, sliced
 from tarry.ops.structure import broadcast, permute, reshaped
 from tarry.ops.views import flatten, fresh
-from tarry.runtime.devices import require_device
+from tarry.runtime.devices import DeviceLike, StreamLike, require_device, require_stream
 
 _UNSIGNED = {1: uint8, 2: uint16, 4: uint32, 8: uint64}
 
@@ -38,7 +38,7 @@ _UNSIGNED = {1: uint8, 2: uint16, 4: uint32, 8: uint64}
 
 
 def diagonal(
-    a: array, offset: int = 0, axis1: int = 0, axis2: int = 1, stream: object = None
+    a: array, offset: int = 0, axis1: int = 0, axis2: int = 1, stream: StreamLike = None
 ) -> array:
     """The diagonals over two axes, along a new last axis; `offset` counts diagonals above the main one.
 
@@ -48,6 +48,8 @@ def diagonal(
         >>> mx.diagonal(mx.array([[1, 2], [3, 4]]))
         array([1, 4], dtype=int32)
     """
+    if stream is not None:
+        require_stream("diagonal", stream)
     a = require_array("diagonal", a)
     if a.ndim < 2:
         raise ValueError(f"[diagonal] Expected at least two dimensions, but the array has {a.ndim}.")
@@ -72,7 +74,7 @@ def _diagonal(matrices: array, offset: int) -> array:
     return fresh(sliced(flat, starts, (*outer, length), [1] * rank + [columns + 1]), matrices)
 
 
-def diag(a: array, /, k: int = 0, *, stream: object = None) -> array:
+def diag(a: array, /, k: int = 0, *, stream: StreamLike = None) -> array:
     """The k-th diagonal of a matrix, or the square matrix with a vector as its k-th diagonal.
 
     Errors: ValueError for other numbers of dimensions.
@@ -81,6 +83,8 @@ def diag(a: array, /, k: int = 0, *, stream: object = None) -> array:
         >>> mx.diag(mx.array([1, 2])).tolist()
         [[1, 0], [0, 2]]
     """
+    if stream is not None:
+        require_stream("diag", stream)
     a = require_array("diag", a)
     k = integer("diag", k, "k")
     if a.ndim == 2:
@@ -105,7 +109,7 @@ def as_strided(
     strides: Sequence[int] | None = None,
     offset: int = 0,
     *,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """The element offset + i*strides[0] + j*strides[1] + ... of the flattened array at position (i, j, ...).
 
@@ -118,6 +122,8 @@ def as_strided(
         >>> mx.as_strided(mx.arange(4), (3, 2), (1, 1)).tolist()
         [[0, 1], [1, 2], [2, 3]]
     """
+    if stream is not None:
+        require_stream("as_strided", stream)
     a = require_array("as_strided", a)
     extents: Shape = a.shape if shape is None else integers("as_strided", shape, "shape")
     steps = contiguous_strides(extents) if strides is None else integers("as_strided", strides, "strides")
@@ -155,7 +161,7 @@ class Contiguous(Elementwise):
 _CONTIGUOUS = Contiguous()
 
 
-def contiguous(a: array, /, allow_col_major: bool = False, *, stream: object = None) -> array:
+def contiguous(a: array, /, allow_col_major: bool = False, *, stream: StreamLike = None) -> array:
     """The array with its values in row-major order in memory; a copy where they lie otherwise.
 
     `allow_col_major` leaves values in column-major order as they are.
@@ -165,6 +171,8 @@ def contiguous(a: array, /, allow_col_major: bool = False, *, stream: object = N
         array([[1, 3],
                [2, 4]], dtype=int32)
     """
+    if stream is not None:
+        require_stream("contiguous", stream)
     a = require_array("contiguous", a)
     flag("contiguous", allow_col_major, "allow_col_major")
     storage = a._node.storage
@@ -177,7 +185,7 @@ def contiguous(a: array, /, allow_col_major: bool = False, *, stream: object = N
 
 
 def astype(
-    a: array, /, dtype: Dtype, *, copy: bool = True, device: object = None, stream: object = None
+    a: array, /, dtype: Dtype, *, copy: bool = True, device: DeviceLike = None, stream: StreamLike = None
 ) -> array:
     """The elements converted to another dtype. Without `copy`, an array of that dtype is returned itself.
 
@@ -188,6 +196,8 @@ def astype(
         >>> mx.astype(mx.array([1.7, -1.7]), mx.int32)
         array([1, -1], dtype=int32)
     """
+    if stream is not None:
+        require_stream("astype", stream)
     a = require_array("astype", a)
     require_device("astype", device)
     converted = cast(a, dtype_of("astype", dtype))
@@ -217,7 +227,7 @@ class Bitcast(Elementwise):
         raise ValueError("[view] Bits read as another dtype have no derivative.")
 
 
-def view(a: ArrayLike, /, dtype: Dtype, stream: object = None) -> array:
+def view(a: ArrayLike, /, dtype: Dtype, stream: StreamLike = None) -> array:
     """The bits of the elements, in row-major order and little-endian, read as another dtype.
 
     The last axis grows or shrinks by the ratio of the sizes.
@@ -228,6 +238,8 @@ def view(a: ArrayLike, /, dtype: Dtype, stream: object = None) -> array:
         >>> mx.view(mx.array([1.0, 2.0]), mx.int32).tolist()
         [1065353216, 1073741824]
     """
+    if stream is not None:
+        require_stream("view", stream)
     operand = as_array("view", a)
     source, dtype = operand.dtype, dtype_of("view", dtype)
     if source is dtype:

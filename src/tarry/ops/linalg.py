@@ -33,6 +33,7 @@ from tarry.ops.selection import stop_gradient, where
 from tarry.ops.slices import narrowed
 from tarry.ops.structure import broadcast, move_axis, reshaped
 from tarry.ops.views import fresh
+from tarry.runtime.devices import StreamLike, require_stream
 
 _PRECISE = (float32, float64, complex64)
 
@@ -89,7 +90,7 @@ def _shaped(op: str, value: array, square: bool) -> array:
 # systems
 
 
-def inv(a: array, *, stream: object = None) -> array:
+def inv(a: array, *, stream: StreamLike = None) -> array:
     """The inverse of square matrices: X with A X = I.
 
     ValueError unless the matrices are square and of floating or complex numbers; RuntimeError at evaluation
@@ -99,10 +100,12 @@ def inv(a: array, *, stream: object = None) -> array:
     array([[0.5, 0],
            [0, 0.25]], dtype=float32)
     """
+    if stream is not None:
+        require_stream("inv", stream)
     return call(Inverse(), matrices("inv", a, True))[0]
 
 
-def tri_inv(a: array, upper: bool = False, *, stream: object = None) -> array:
+def tri_inv(a: array, upper: bool = False, *, stream: StreamLike = None) -> array:
     """The inverse of triangular matrices; only the lower (or upper) triangle is looked at.
 
     Errors as for `inv`.
@@ -111,6 +114,8 @@ def tri_inv(a: array, upper: bool = False, *, stream: object = None) -> array:
     array([[1, 0],
            [-2, 1]], dtype=float32)
     """
+    if stream is not None:
+        require_stream("tri_inv", stream)
     return triangular_inverse(matrices("tri_inv", a, True), not flag("tri_inv", upper, "upper"))
 
 
@@ -144,7 +149,7 @@ def _without_column(value: array, vector: bool) -> array:
     return reshaped(value, value.shape[:-1]) if vector else value
 
 
-def solve(a: array, b: array, *, stream: object = None) -> array:
+def solve(a: array, b: array, *, stream: StreamLike = None) -> array:
     """The solution X of A X = B, for a vector (n,) or for columns (..., n, k); batch dimensions broadcast.
 
     ValueError for shapes that do not fit and for dtypes that are not floating or complex; RuntimeError at
@@ -153,11 +158,13 @@ def solve(a: array, b: array, *, stream: object = None) -> array:
     >>> mx.linalg.solve(mx.array([[2.0, 0.0], [0.0, 4.0]]), mx.array([2.0, 2.0]))
     array([1, 0.5], dtype=float32)
     """
+    if stream is not None:
+        require_stream("solve", stream)
     left, right, vector = _system("solve", a, b)
     return _without_column(call(Solve(), left, right)[0], vector)
 
 
-def solve_triangular(a: array, b: array, *, upper: bool = False, stream: object = None) -> array:
+def solve_triangular(a: array, b: array, *, upper: bool = False, stream: StreamLike = None) -> array:
     """The solution X of A X = B for lower (or upper) triangular A; the other triangle is not looked at.
 
     Errors as for `solve`.
@@ -165,12 +172,14 @@ def solve_triangular(a: array, b: array, *, upper: bool = False, stream: object 
     >>> mx.linalg.solve_triangular(mx.array([[2.0, 0.0], [1.0, 1.0]]), mx.array([2.0, 2.0]))
     array([1, 1], dtype=float32)
     """
+    if stream is not None:
+        require_stream("solve_triangular", stream)
     left, right, vector = _system("solve_triangular", a, b)
     lower = not flag("solve_triangular", upper, "upper")
     return _without_column(solve_triangle(left, right, lower), vector)
 
 
-def pinv(a: array, *, rtol: float | array | None = None, stream: object = None) -> array:
+def pinv(a: array, *, rtol: float | array | None = None, stream: StreamLike = None) -> array:
     """The pseudoinverse of Moore and Penrose, (..., n, m) for (..., m, n): V diag(1/s) U^H.
 
     Singular values up to a share `rtol` of the largest count as zero, 10 max(m, n) eps unless given; an array
@@ -180,6 +189,8 @@ def pinv(a: array, *, rtol: float | array | None = None, stream: object = None) 
     array([[0.5, 0],
            [0, 0]], dtype=float32)
     """
+    if stream is not None:
+        require_stream("pinv", stream)
     value = matrices("pinv", a)
     if not isinstance(rtol, array):
         return call(PseudoInverse(None if rtol is None else float(rtol)), value)[0]
@@ -195,7 +206,7 @@ def pinv(a: array, *, rtol: float | array | None = None, stream: object = None) 
 # factorisations
 
 
-def cholesky(a: array, upper: bool = False, *, stream: object = None) -> array:
+def cholesky(a: array, upper: bool = False, *, stream: StreamLike = None) -> array:
     """The lower triangular L with A = L L^H, or the upper U with A = U^H U.
 
     A must be Hermitian and positive definite; only the triangle of the result is looked at. ValueError unless
@@ -205,13 +216,15 @@ def cholesky(a: array, upper: bool = False, *, stream: object = None) -> array:
     array([[2, 0],
            [1, 2]], dtype=float32)
     """
+    if stream is not None:
+        require_stream("cholesky", stream)
     value = matrices("cholesky", a, True)
     if flag("cholesky", upper, "upper"):
         return adjoint(call(Cholesky(), adjoint(value))[0])
     return call(Cholesky(), value)[0]
 
 
-def cholesky_inv(a: array, upper: bool = False, *, stream: object = None) -> array:
+def cholesky_inv(a: array, upper: bool = False, *, stream: StreamLike = None) -> array:
     """The inverse of A = L L^H from its factor L, or that of A = U^H U from U.
 
     Errors as for `tri_inv`.
@@ -220,11 +233,13 @@ def cholesky_inv(a: array, upper: bool = False, *, stream: object = None) -> arr
     array([[0.25, 0],
            [0, 1]], dtype=float32)
     """
+    if stream is not None:
+        require_stream("cholesky_inv", stream)
     factor = triangular_inverse(matrices("cholesky_inv", a, True), not flag("cholesky_inv", upper, "upper"))
     return times(factor, adjoint(factor)) if upper else times(adjoint(factor), factor)
 
 
-def qr(a: array, *, mode: str = "reduced", stream: object = None) -> QRFactors:
+def qr(a: array, *, mode: str = "reduced", stream: StreamLike = None) -> QRFactors:
     """Q with orthonormal columns and upper triangular R, with A = Q R; k = min(m, n) columns and rows.
 
     In mode "complete" Q is m by m and R m by n; the columns of Q that span the complement, of which only the
@@ -236,6 +251,8 @@ def qr(a: array, *, mode: str = "reduced", stream: object = None) -> QRFactors:
     array([[2, 0],
            [0, 1]], dtype=float32)
     """
+    if stream is not None:
+        require_stream("qr", stream)
     value = matrices("qr", a)
     if mode not in ("reduced", "complete"):
         raise ValueError(f"[qr] The mode must be 'reduced' or 'complete', but it is {mode!r}.")
@@ -251,7 +268,7 @@ def qr(a: array, *, mode: str = "reduced", stream: object = None) -> QRFactors:
     return QRFactors(q, r)
 
 
-def lu(a: array, *, stream: object = None) -> tuple[array, array, array]:
+def lu(a: array, *, stream: StreamLike = None) -> tuple[array, array, array]:
     """P, L and U with A = L[P] U: rows in an order of uint32, unit lower and upper triangular matrices.
 
     Singular matrices have one, too. ValueError unless the matrices are of floating or complex numbers.
@@ -262,12 +279,14 @@ def lu(a: array, *, stream: object = None) -> tuple[array, array, array]:
            [0.5, 1]], dtype=float32), array([[2, 2],
            [0, 1]], dtype=float32))
     """
+    if stream is not None:
+        require_stream("lu", stream)
     packed, _, _, inverse = factor_lu(matrices("lu", a))
     lower, upper, _ = unpacked(packed)
     return inverse, lower, upper
 
 
-def lu_factor(a: array, *, stream: object = None) -> tuple[array, array]:
+def lu_factor(a: array, *, stream: StreamLike = None) -> tuple[array, array]:
     """L and U in one matrix (the ones of L are left out), and the pivots: row i was exchanged with pivot[i].
 
     ValueError unless the matrices are of floating or complex numbers.
@@ -276,30 +295,32 @@ def lu_factor(a: array, *, stream: object = None) -> tuple[array, array]:
     (array([[2, 2],
            [0.5, 1]], dtype=float32), array([1, 1], dtype=uint32))
     """
+    if stream is not None:
+        require_stream("lu_factor", stream)
     packed, pivots, _, _ = factor_lu(matrices("lu_factor", a))
     return packed, pivots
 
 
 @overload
 def svd(
-    a: array, compute_uv: Literal[True] = True, *, full_matrices: bool = True, stream: object = None
+    a: array, compute_uv: Literal[True] = True, *, full_matrices: bool = True, stream: StreamLike = None
 ) -> SVDFactors: ...
 
 
 @overload
 def svd(
-    a: array, compute_uv: Literal[False], *, full_matrices: bool = True, stream: object = None
+    a: array, compute_uv: Literal[False], *, full_matrices: bool = True, stream: StreamLike = None
 ) -> array: ...
 
 
 @overload
 def svd(
-    a: array, compute_uv: bool, *, full_matrices: bool = True, stream: object = None
+    a: array, compute_uv: bool, *, full_matrices: bool = True, stream: StreamLike = None
 ) -> SVDFactors | array: ...
 
 
 def svd(
-    a: array, compute_uv: bool = True, *, full_matrices: bool = True, stream: object = None
+    a: array, compute_uv: bool = True, *, full_matrices: bool = True, stream: StreamLike = None
 ) -> SVDFactors | array:
     """U, s and V^H with A = U[:, :k] diag(s) V^H[:k], k = min(m, n); or s alone without `compute_uv`.
 
@@ -311,6 +332,8 @@ def svd(
     >>> mx.linalg.svd(mx.array([[3.0, 0.0], [0.0, 2.0]]), compute_uv=False)
     array([3, 2], dtype=float32)
     """
+    if stream is not None:
+        require_stream("svd", stream)
     value = matrices("svd", a)
     flag("svd", full_matrices, "full_matrices")
     if not flag("svd", compute_uv, "compute_uv"):
@@ -327,7 +350,7 @@ def _triangle_name(op: str, name: Any) -> str:
     return str(name).upper()
 
 
-def eigh(a: array, UPLO: str = "L", *, stream: object = None) -> Eigensystem:
+def eigh(a: array, UPLO: str = "L", *, stream: StreamLike = None) -> Eigensystem:
     """Eigenvalues, real and ascending, and orthonormal eigenvectors of Hermitian A: A = V diag(w) V^H.
 
     `UPLO` says which triangle is read: "L" the lower, "U" the upper. Derivatives of the vectors exist where
@@ -337,20 +360,24 @@ def eigh(a: array, UPLO: str = "L", *, stream: object = None) -> Eigensystem:
     >>> mx.linalg.eigh(mx.array([[2.0, 0.0], [0.0, 3.0]]))[0]
     array([2, 3], dtype=float32)
     """
+    if stream is not None:
+        require_stream("eigh", stream)
     return Eigensystem(*call(Eigh(_triangle_name("eigh", UPLO)), matrices("eigh", a, True)))
 
 
-def eigvalsh(a: array, UPLO: str = "L", *, stream: object = None) -> array:
+def eigvalsh(a: array, UPLO: str = "L", *, stream: StreamLike = None) -> array:
     """The eigenvalues of Hermitian matrices, ascending; see `eigh`.
 
     >>> mx.linalg.eigvalsh(mx.array([[0.0, 1.0], [1.0, 0.0]]))
     array([-1, 1], dtype=float32)
     """
+    if stream is not None:
+        require_stream("eigvalsh", stream)
     triangle = _triangle_name("eigvalsh", UPLO)
     return call(EigenvaluesHermitian(triangle), matrices("eigvalsh", a, True))[0]
 
 
-def eig(a: array, *, stream: object = None) -> tuple[array, array]:
+def eig(a: array, *, stream: StreamLike = None) -> tuple[array, array]:
     """Eigenvalues and eigenvectors of length 1 of square matrices, A V = V diag(w), both complex64.
 
     Derivatives exist where the values differ. ValueError unless the matrices are square and of floating or
@@ -359,16 +386,20 @@ def eig(a: array, *, stream: object = None) -> tuple[array, array]:
     >>> mx.linalg.eig(mx.array([[2.0, 0.0], [0.0, 3.0]]))[0]
     array([2+0j, 3+0j], dtype=complex64)
     """
+    if stream is not None:
+        require_stream("eig", stream)
     values, vectors = call(Eig(), matrices("eig", a, True))
     return values, vectors
 
 
-def eigvals(a: array, *, stream: object = None) -> array:
+def eigvals(a: array, *, stream: StreamLike = None) -> array:
     """The eigenvalues of square matrices, complex64; see `eig`.
 
     >>> mx.linalg.eigvals(mx.array([[2.0, 0.0], [1.0, 3.0]]))
     array([3+0j, 2+0j], dtype=complex64)
     """
+    if stream is not None:
+        require_stream("eigvals", stream)
     return call(Eigenvalues(), matrices("eigvals", a, True))[0]
 
 
@@ -384,7 +415,7 @@ def _determinant_operand(op: str, a: Any) -> tuple[array, Any]:
     return _shaped(op, cast(value, dtype), True), dtype
 
 
-def det(a: array, *, stream: object = None) -> array:
+def det(a: array, *, stream: StreamLike = None) -> array:
     """The determinant of square matrices, with a gradient (the cofactors) for singular ones, too.
 
     Integers are taken as float32. ValueError unless the matrices are square.
@@ -392,11 +423,13 @@ def det(a: array, *, stream: object = None) -> array:
     >>> mx.linalg.det(mx.array([[1.0, 2.0], [3.0, 4.0]]))
     array(-2, dtype=float32)
     """
+    if stream is not None:
+        require_stream("det", stream)
     value, dtype = _determinant_operand("det", a)
     return cast(call(Determinant(), value)[0], dtype)
 
 
-def slogdet(a: array, *, stream: object = None) -> SignAndLogarithmOfDeterminant:
+def slogdet(a: array, *, stream: StreamLike = None) -> SignAndLogarithmOfDeterminant:
     """The sign of the determinant, and the logarithm of its magnitude: (0, -inf) for singular matrices.
 
     The sign of a complex determinant is d / |d|. Integers are taken as float32. ValueError unless the
@@ -405,13 +438,15 @@ def slogdet(a: array, *, stream: object = None) -> SignAndLogarithmOfDeterminant
     >>> mx.linalg.slogdet(mx.array([[1.0, 0.0], [0.0, -1.0]])).sign
     array(-1, dtype=float32)
     """
+    if stream is not None:
+        require_stream("slogdet", stream)
     value, dtype = _determinant_operand("slogdet", a)
     sign, logarithm = call(SignAndLogarithm(), value)
     logarithm = cast(logarithm, float32 if dtype is complex64 else dtype)
     return SignAndLogarithmOfDeterminant(cast(sign, dtype), logarithm)
 
 
-def expm(a: array, *, stream: object = None) -> array:
+def expm(a: array, *, stream: StreamLike = None) -> array:
     """The exponential of square matrices: I + A + A^2 / 2 + A^3 / 6 + ...
 
     ValueError unless the matrices are square and of floating or complex numbers.
@@ -420,10 +455,12 @@ def expm(a: array, *, stream: object = None) -> array:
     array([[1, 1],
            [0, 1]], dtype=float32)
     """
+    if stream is not None:
+        require_stream("expm", stream)
     return call(Exponential(), matrices("expm", a, True))[0]
 
 
-def matrix_power(a: array, n: int, *, stream: object = None) -> array:
+def matrix_power(a: array, n: int, *, stream: StreamLike = None) -> array:
     """Square matrices to the power n by repeated squaring; of the inverse for negative n.
 
     ValueError unless the matrices are square and of floating or complex numbers; TypeError unless n is an
@@ -433,6 +470,8 @@ def matrix_power(a: array, n: int, *, stream: object = None) -> array:
     array([[1, 5],
            [0, 1]], dtype=float32)
     """
+    if stream is not None:
+        require_stream("matrix_power", stream)
     value = matrices("matrix_power", a, True)
     exponent = integer("matrix_power", n, "n")
     if exponent == 0:
@@ -454,7 +493,7 @@ def matrix_power(a: array, n: int, *, stream: object = None) -> array:
 # products
 
 
-def cross(a: array, b: array, axis: int = -1, *, stream: object = None) -> array:
+def cross(a: array, b: array, axis: int = -1, *, stream: StreamLike = None) -> array:
     """The cross product of vectors of length 3 along an axis; those of length 2 have a third component 0.
 
     ValueError for other lengths and shapes that do not broadcast; IndexError for an axis out of range.
@@ -462,6 +501,8 @@ def cross(a: array, b: array, axis: int = -1, *, stream: object = None) -> array
     >>> mx.linalg.cross(mx.array([1.0, 0.0, 0.0]), mx.array([0.0, 1.0, 0.0]))
     array([0, 0, 1], dtype=float32)
     """
+    if stream is not None:
+        require_stream("cross", stream)
     left, right = require_array("cross", a), require_array("cross", b)
     place = integer("cross", axis, "axis")
     dtype = promote(left.dtype, right.dtype)

@@ -47,6 +47,7 @@ class Cholesky(Call):
     """The lower triangular L with a positive diagonal and A = L L^H; reads the lower triangle of A."""
 
     name = "Cholesky"
+    public = "cholesky"
 
     def types(self, inputs: Sequence[array]) -> list[ResultType]:
         return [(inputs[0].shape, inputs[0].dtype)]
@@ -91,6 +92,7 @@ class QR(Call):
     """Q with orthonormal columns and upper triangular R, A = Q R; min(m, n) columns and rows."""
 
     name = "QR"
+    public = "qr"
 
     def types(self, inputs: Sequence[array]) -> list[ResultType]:
         *batch, rows, columns = inputs[0].shape
@@ -166,6 +168,7 @@ class LU(Call):
     """
 
     name = "LU"
+    public = "lu"
 
     def types(self, inputs: Sequence[array]) -> list[ResultType]:
         *batch, rows, columns = inputs[0].shape

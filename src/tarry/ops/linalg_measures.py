@@ -22,6 +22,7 @@ from tarry.ops.linalg_systems import PseudoInverse
 from tarry.ops.reductions import max, min, sum, without_axes
 from tarry.ops.slices import narrowed
 from tarry.ops.structure import broadcast, move_axis, reshaped, sum_axes
+from tarry.runtime.devices import StreamLike, require_stream
 
 Order = int | float | str | None
 _EPSILON = {float32: 2.0**-23, complex64: 2.0**-23, float64: 2.0**-52}
@@ -98,7 +99,7 @@ def norm(
     axis: int | Sequence[int] | None = None,
     keepdims: bool = False,
     *,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """The norm of vectors along one axis, or of matrices in two.
 
@@ -114,6 +115,8 @@ def norm(
     >>> mx.linalg.norm(mx.array([3.0, 4.0]))
     array(5, dtype=float32)
     """
+    if stream is not None:
+        require_stream("norm", stream)
     return _norm("norm", a, ord, axis, keepdims)
 
 
@@ -145,13 +148,15 @@ def vector_norm(
     axis: int | Sequence[int] | None = None,
     keepdims: bool = False,
     ord: int | float = 2,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """The norm of all elements over some axes, all of them unless given, as of one vector; see `norm`.
 
     >>> mx.linalg.vector_norm(mx.array([[3.0, 0.0], [0.0, 4.0]]), ord=1)
     array(7, dtype=float32)
     """
+    if stream is not None:
+        require_stream("vector_norm", stream)
     value, dtype = _working("vector_norm", a)
     ord = real_number("vector_norm", ord, "ord")
     flag("vector_norm", keepdims, "keepdims")
@@ -162,24 +167,28 @@ def vector_norm(
 
 
 def matrix_norm(
-    a: array, /, *, keepdims: bool = False, ord: Order = "fro", stream: object = None
+    a: array, /, *, keepdims: bool = False, ord: Order = "fro", stream: StreamLike = None
 ) -> array:
     """The norm of the matrices in the last two axes; see `norm`. ValueError for fewer than two.
 
     >>> mx.linalg.matrix_norm(mx.array([[3.0, 0.0], [0.0, 4.0]]), ord=2)
     array(4, dtype=float32)
     """
+    if stream is not None:
+        require_stream("matrix_norm", stream)
     if require_array("matrix_norm", a).ndim < 2:
         raise ValueError(f"[matrix_norm] At least two dimensions are needed, but the shape is {a.shape}.")
     return _norm("matrix_norm", a, ord, (-2, -1), keepdims)
 
 
-def svdvals(a: array, /, *, stream: object = None) -> array:
+def svdvals(a: array, /, *, stream: StreamLike = None) -> array:
     """The singular values of matrices in descending order; see `svd`.
 
     >>> mx.linalg.svdvals(mx.array([[3.0, 0.0], [0.0, 4.0]]))
     array([4, 3], dtype=float32)
     """
+    if stream is not None:
+        require_stream("svdvals", stream)
     return call(SingularValues(), matrices("svdvals", a))[0]
 
 
@@ -188,7 +197,7 @@ def matrix_rank(
     tol: float | None = None,
     *,
     rtol: float | array | None = None,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """The number of singular values above `tol`, or a share `rtol` of the largest, int32.
 
@@ -198,6 +207,8 @@ def matrix_rank(
     >>> mx.linalg.matrix_rank(mx.ones((3, 3)))
     array(1, dtype=int32)
     """
+    if stream is not None:
+        require_stream("matrix_rank", stream)
     found = svdvals(matrices("matrix_rank", a))
     if rtol is None:
         return _rank(found, _longest(a), 1, tol)
@@ -225,7 +236,7 @@ def _rank(values: array, longest: int, share: int, tol: Any) -> array:
     return sum(cast(greater(values, bound), int32), -1)
 
 
-def cond(a: array, p: Order = None, *, stream: object = None) -> array:
+def cond(a: array, p: Order = None, *, stream: StreamLike = None) -> array:
     """The condition number |A| |A^-1| in the norm `p`; for 2, the default, the quotient of singular values.
 
     Infinite for singular matrices with p = 2. ValueError unless the matrices are of floating or complex
@@ -235,6 +246,8 @@ def cond(a: array, p: Order = None, *, stream: object = None) -> array:
     >>> mx.linalg.cond(mx.array([[4.0, 0.0], [0.0, 1.0]]))
     array(4, dtype=float32)
     """
+    if stream is not None:
+        require_stream("cond", stream)
     value, p = matrices("cond", a), _order("cond", p, "p")
     if p is None or p in (2, -2):
         values = call(SingularValues(), value)[0]
@@ -248,7 +261,7 @@ def cond(a: array, p: Order = None, *, stream: object = None) -> array:
 
 
 def lstsq(
-    a: array, b: array, rcond: float | None = None, *, stream: object = None
+    a: array, b: array, rcond: float | None = None, *, stream: StreamLike = None
 ) -> tuple[array, array, array, array]:
     """The shortest x for which |A x - B| is least, for a vector (m,) or columns (..., m, k).
 
@@ -262,6 +275,8 @@ def lstsq(
     >>> mx.round(x, 3), rank
     (array([1, 2], dtype=float32), array(2, dtype=int32))
     """
+    if stream is not None:
+        require_stream("lstsq", stream)
     left, right, vector = _least_squares_operands(a, b)
     share = None if rcond is None else real_number("lstsq", rcond, "rcond")
     x = times(call(PseudoInverse(share), left)[0], right)

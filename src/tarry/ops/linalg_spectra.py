@@ -54,6 +54,7 @@ class Eigh(Call):
     """
 
     name = "Eigh"
+    public = "eigh"
 
     def types(self, inputs: Sequence[array]) -> list[ResultType]:
         shape, dtype = inputs[0].shape, inputs[0].dtype
@@ -93,6 +94,7 @@ class EigenvaluesHermitian(Call):
     """The eigenvalues alone; options as for Eigh."""
 
     name = "EigenvaluesHermitian"
+    public = "eigvalsh"
 
     def types(self, inputs: Sequence[array]) -> list[ResultType]:
         return [(inputs[0].shape[:-1], real_dtype(inputs[0].dtype))]
@@ -119,6 +121,7 @@ class Eig(Call):
     """Eigenvalues, in no particular order, and eigenvectors of length 1, A V = V diag(w); complex64."""
 
     name = "Eig"
+    public = "eig"
 
     def types(self, inputs: Sequence[array]) -> list[ResultType]:
         shape = inputs[0].shape
@@ -165,6 +168,7 @@ class Eigenvalues(Call):
     """The eigenvalues alone."""
 
     name = "Eigenvalues"
+    public = "eigvals"
 
     def types(self, inputs: Sequence[array]) -> list[ResultType]:
         return [(inputs[0].shape[:-1], complex64)]
@@ -194,6 +198,7 @@ class SVD(Call):
     """
 
     name = "SVD"
+    public = "svd"
 
     def types(self, inputs: Sequence[array]) -> list[ResultType]:
         *batch, rows, columns = inputs[0].shape
@@ -305,6 +310,7 @@ class SingularValues(Call):
     """The singular values alone, in descending order."""
 
     name = "SingularValues"
+    public = "svdvals"
 
     def types(self, inputs: Sequence[array]) -> list[ResultType]:
         *batch, rows, columns = inputs[0].shape

@@ -50,6 +50,7 @@ class Inverse(Call):
     """X = A^-1."""
 
     name = "Inverse"
+    public = "inv"
 
     def types(self, inputs: Sequence[array]) -> list[ResultType]:
         return [(inputs[0].shape, inputs[0].dtype)]
@@ -80,6 +81,7 @@ class Solve(Call):
     """X with A X = B."""
 
     name = "Solve"
+    public = "solve"
 
     def types(self, inputs: Sequence[array]) -> list[ResultType]:
         return [(inputs[1].shape, inputs[1].dtype)]
@@ -111,6 +113,7 @@ class TriangularSolve(Call):
     """X with A X = B, for A of which only one triangle is looked at; option: whether the lower one."""
 
     name = "TriangularSolve"
+    public = "solve_triangular"
 
     def types(self, inputs: Sequence[array]) -> list[ResultType]:
         return [(inputs[1].shape, inputs[1].dtype)]
@@ -159,6 +162,7 @@ class Determinant(Call):
     """det A. Its gradient, the matrix of cofactors, exists for singular matrices, too."""
 
     name = "Determinant"
+    public = "det"
 
     def types(self, inputs: Sequence[array]) -> list[ResultType]:
         return [(inputs[0].shape[:-2], inputs[0].dtype)]
@@ -189,6 +193,7 @@ class Cofactors(Call):
     """C = det A (A^-1)^T, from the singular values, for any A. Its own derivatives need A^-1."""
 
     name = "Cofactors"
+    public = "det"
 
     def types(self, inputs: Sequence[array]) -> list[ResultType]:
         return [(inputs[0].shape, inputs[0].dtype)]
@@ -231,6 +236,7 @@ class SignAndLogarithm(Call):
     """The sign of det A (a complex number of magnitude 1) and log |det A|."""
 
     name = "SignAndLogarithm"
+    public = "slogdet"
 
     def types(self, inputs: Sequence[array]) -> list[ResultType]:
         batch, dtype = inputs[0].shape[:-2], inputs[0].dtype
@@ -274,6 +280,7 @@ class PseudoInverse(Call):
     """
 
     name = "PseudoInverse"
+    public = "pinv"
 
     def types(self, inputs: Sequence[array]) -> list[ResultType]:
         *batch, rows, columns = inputs[0].shape
@@ -324,6 +331,7 @@ class Exponential(Call):
     """exp(A) = I + A + A^2/2 + ..., by scaling and squaring of Padé approximants."""
 
     name = "Exponential"
+    public = "expm"
 
     def types(self, inputs: Sequence[array]) -> list[ResultType]:
         return [(inputs[0].shape, inputs[0].dtype)]

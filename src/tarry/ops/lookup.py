@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tarry.base.dtypes import float32, float64, int32, promote
+from tarry.base.dtypes import float32, float64, int32, int64, promote
+from tarry.base.shapes import size_of
 from tarry.graph.array import array
 from tarry.graph.primitive import Scalar
 from tarry.ops.arguments import flag, real_number
 from tarry.ops.arithmetic import add, divide, floor_divide, multiply, remainder, subtract
 from tarry.ops.comparison import equal, greater, less, logical_not
 from tarry.ops.elementwise import ArrayLike, as_array, cast
-from tarry.ops.generators import checked_shape
+from tarry.ops.generators import checked_shape, iota
 from tarry.ops.indexed import gathered
 from tarry.ops.joining import concatenate
 from tarry.ops.reductions import any
@@ -20,6 +21,7 @@ from tarry.ops.slices import narrowed
 from tarry.ops.sorting import argsort, searchsorted, sort
 from tarry.ops.structure import reshaped
 from tarry.ops.views import flatten
+from tarry.runtime.devices import StreamLike, require_stream
 
 # So many elements are compared with each one; more are sorted first.
 _FEW = 16
@@ -37,13 +39,15 @@ def isin(
     assume_unique: bool = False,
     invert: bool = False,
     *,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """Where elements are among the test elements; where they are not with `invert`.
 
     >>> mx.isin(mx.array([1, 2, 3]), mx.array([3, 1]))
     array([True, False, True], dtype=bool)
     """
+    if stream is not None:
+        require_stream("isin", stream)
     flag("isin", assume_unique, "assume_unique")
     flag("isin", invert, "invert")
     value, tests = as_array("isin", element), flatten(as_array("isin", test_elements))
@@ -76,7 +80,7 @@ def interp(
     right: Scalar | array | None = None,
     period: float | None = None,
     *,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """The piecewise linear function through the points (xp, fp), whose xp ascend, at x.
 
@@ -86,6 +90,8 @@ def interp(
     >>> mx.interp(mx.array([0.5, 9.0]), mx.array([0.0, 1.0]), mx.array([0.0, 10.0]))
     array([5, 10], dtype=float32)
     """
+    if stream is not None:
+        require_stream("interp", stream)
     at, places, heights = as_array("interp", x), _floating_vector("xp", xp), _floating_vector("fp", fp)
     if places.shape != heights.shape or places.shape[0] == 0:
         raise ValueError(f"[interp] Expected as many xp as fp, not {places.size} and {heights.size}.")
@@ -133,20 +139,29 @@ def _unrolled(at: array, places: array, heights: array, period: float) -> tuple[
 
 
 def unravel_index(
-    indices: ArrayLike, shape: Sequence[int], *, stream: object = None
+    indices: ArrayLike, shape: Sequence[int], *, stream: StreamLike = None
 ) -> tuple[array, ...]:
     """For each index into the flattened array of a shape, its position along every axis.
 
-    Nothing checks that the indices are in range. ValueError unless they are integers.
+    Negative indices count from the end. ValueError unless they are integers; IndexError at evaluation for an
+    index out of range.
 
     >>> mx.unravel_index(mx.array([1, 5]), (2, 3))
     (array([0, 1], dtype=int32), array([1, 2], dtype=int32))
     """
+    if stream is not None:
+        require_stream("unravel_index", stream)
     index = as_array("unravel_index", indices)
     if index.dtype.kind not in "ui":
         raise ValueError(f"[unravel_index] The indices must be integers, not {index.dtype.name}.")
+    extents = checked_shape("unravel_index", shape)
+    size = size_of(extents)
+    # Reading the number of every place checks the indices.
+    numbers = iota((size,), 0, int32 if size < 2**31 else int64)
+    read = gathered(numbers, [index], (-1,), tuple(range(index.ndim)), index.shape)
+    index = cast(read, index.dtype)
     positions = []
-    for extent in reversed(checked_shape("unravel_index", shape)):
+    for extent in reversed(extents):
         positions.append(remainder(index, extent))
         index = floor_divide(index, extent)
     return tuple(positions[::-1])

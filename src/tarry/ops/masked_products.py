@@ -17,6 +17,7 @@ from tarry.ops.products import matmul, matrix_product
 from tarry.ops.selection import where
 from tarry.ops.slices import narrowed, sliced
 from tarry.ops.structure import broadcast, reshaped
+from tarry.runtime.devices import StreamLike, require_stream
 
 
 def _real_dtype(op: str, *operands: array) -> Dtype:
@@ -70,7 +71,7 @@ def gather_mm(
     rhs_indices: array | None = None,
     *,
     sorted_indices: bool = False,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """Products of matrices chosen by index: a[lhs_indices] @ b[rhs_indices].
 
@@ -83,6 +84,8 @@ def gather_mm(
         >>> mx.gather_mm(mx.ones((2, 3)), mx.ones((5, 3, 4)), rhs_indices=mx.array([0, 4, 4])).shape
         (3, 2, 4)
     """
+    if stream is not None:
+        require_stream("gather_mm", stream)
     left, right = require_array("gather_mm", a), require_array("gather_mm", b)
     dtype = _real_dtype("gather_mm", left, right)
     if left.ndim == 0 or right.ndim == 0:
@@ -134,7 +137,7 @@ def block_masked_mm(
     mask_lhs: array | None = None,
     mask_rhs: array | None = None,
     *,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """a @ b with masks over square blocks of both factors and of the result.
 
@@ -147,6 +150,8 @@ def block_masked_mm(
         >>> mx.block_masked_mm(mx.ones((2, 2)), mx.ones((2, 2)), 1, mx.array([[True, False]])).tolist()
         [[2.0, 0.0], [2.0, 0.0]]
     """
+    if stream is not None:
+        require_stream("block_masked_mm", stream)
     op = "block_masked_mm"
     left, right = require_array(op, a), require_array(op, b)
     block = integer(op, block_size, "block_size")
@@ -166,7 +171,7 @@ def block_masked_mm(
 # segments
 
 
-def segmented_mm(a: array, b: array, /, segments: array, *, stream: object = None) -> array:
+def segmented_mm(a: array, b: array, /, segments: array, *, stream: StreamLike = None) -> array:
     """One product of two matrices for each segment [start, stop) of their inner dimension.
 
     `segments` has shape (..., 2), the result (..., M, N).
@@ -178,6 +183,8 @@ def segmented_mm(a: array, b: array, /, segments: array, *, stream: object = Non
         >>> mx.segmented_mm(mx.ones((1, 5)), mx.ones((5, 1)), mx.array([[0, 2], [2, 5]])).tolist()
         [[[2.0]], [[3.0]]]
     """
+    if stream is not None:
+        require_stream("segmented_mm", stream)
     op = "segmented_mm"
     left, right, bounds = require_array(op, a), require_array(op, b), require_array(op, segments)
     if left.ndim != 2 or right.ndim != 2:

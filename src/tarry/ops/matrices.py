@@ -13,6 +13,7 @@ from tarry.ops.layout import diagonal
 from tarry.ops.reductions import sum, without_axes
 from tarry.ops.slices import narrowed
 from tarry.ops.structure import reshaped, sum_axes
+from tarry.runtime.devices import StreamLike, require_stream
 
 
 def diff(
@@ -23,7 +24,7 @@ def diff(
     *,
     prepend: array | None = None,
     append: array | None = None,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """The differences of neighbours along an axis, `n` times over: a[1:] - a[:-1], in the dtype of `a`.
 
@@ -33,6 +34,8 @@ def diff(
     >>> mx.diff(mx.array([1, 3, 7]))
     array([2, 4], dtype=int32)
     """
+    if stream is not None:
+        require_stream("diff", stream)
     value = require_array("diff", a)
     count = integer("diff", n, "n")
     if count < 0:
@@ -55,7 +58,7 @@ def trace(
     axis2: int = 1,
     dtype: Dtype | None = None,
     *,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """The sums of the diagonals over two axes, in `dtype` or that of `sum`; see `diagonal`.
 
@@ -64,6 +67,8 @@ def trace(
     >>> mx.trace(mx.array([[1, 2], [3, 4]]))
     array(5, dtype=int32)
     """
+    if stream is not None:
+        require_stream("trace", stream)
     value = require_array("trace", a)
     if value.ndim < 2:
         raise ValueError(f"[trace] Expected at least two dimensions, but the array has {value.ndim}.")
@@ -80,12 +85,14 @@ def trace(
     return without_axes(sum_axes(entries, last), last, False)
 
 
-def kron(a: array, b: array, *, stream: object = None) -> array:
+def kron(a: array, b: array, *, stream: StreamLike = None) -> array:
     """The Kronecker product: every element of `a` times all of `b`, as blocks of one array.
 
     >>> mx.kron(mx.array([1, 2]), mx.array([[1, 1]]))
     array([[1, 1, 2, 2]], dtype=int32)
     """
+    if stream is not None:
+        require_stream("kron", stream)
     first, second = require_array("kron", a), require_array("kron", b)
     rank = max(first.ndim, second.ndim)
     outer = (1,) * (rank - first.ndim) + first.shape

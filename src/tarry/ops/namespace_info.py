@@ -18,7 +18,7 @@ from tarry.base.dtypes import (
     uint64,
 )
 from tarry.ops.type_info import isdtype
-from tarry.runtime.devices import Device, cpu, default_device, require_device
+from tarry.runtime.devices import Device, DeviceLike, cpu, default_device, require_device
 
 # The dtypes the standard knows; it has no name for float16 and bfloat16, and complex128 does not exist here.
 _STANDARD = (
@@ -45,7 +45,7 @@ class ArrayNamespaceInfo:
         """The device arrays are made on."""
         return default_device()
 
-    def default_dtypes(self, *, device: object = None) -> dict[str, Dtype]:
+    def default_dtypes(self, *, device: DeviceLike = None) -> dict[str, Dtype]:
         """The dtypes of what is made without naming one. ValueError for a GPU."""
         require_device("default_dtypes", device)
         return {
@@ -59,7 +59,9 @@ class ArrayNamespaceInfo:
         """All devices: the CPU."""
         return (Device(cpu),)
 
-    def dtypes(self, *, device: object = None, kind: str | tuple[str, ...] | None = None) -> dict[str, Dtype]:
+    def dtypes(
+        self, *, device: DeviceLike = None, kind: str | tuple[str, ...] | None = None
+    ) -> dict[str, Dtype]:
         """The dtypes by the standard's names, all or those of a kind (see `isdtype`). ValueError for a GPU.
 
         >>> sorted(mx.__array_namespace_info__().dtypes(kind="real floating"))

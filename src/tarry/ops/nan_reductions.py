@@ -32,6 +32,7 @@ from tarry.ops.reductions import (
 from tarry.ops.selection import where
 from tarry.ops.statistics import _working_operand, mean
 from tarry.ops.structure import broadcast, sum_axes
+from tarry.runtime.devices import StreamLike, require_stream
 
 
 def _numbers(op: str, a: object, otherwise: float) -> array:
@@ -40,22 +41,26 @@ def _numbers(op: str, a: object, otherwise: float) -> array:
     return where(isnan(value), otherwise, value) if value.dtype.kind in "fc" else value
 
 
-def nansum(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: object = None) -> array:
+def nansum(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: StreamLike = None) -> array:
     """The sum over the axes without what is not a number; 0 where there is nothing else.
 
     >>> mx.nansum(mx.array([1.0, float("nan"), 2.0]))
     array(3, dtype=float32)
     """
+    if stream is not None:
+        require_stream("nansum", stream)
     value = _numbers("nansum", a, 0)
     return sum(value, reduced_axes("nansum", value, axis, keepdims), keepdims)
 
 
-def nanprod(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: object = None) -> array:
+def nanprod(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: StreamLike = None) -> array:
     """The product over the axes without what is not a number; 1 where there is nothing else.
 
     >>> mx.nanprod(mx.array([2.0, float("nan"), 3.0]))
     array(6, dtype=float32)
     """
+    if stream is not None:
+        require_stream("nanprod", stream)
     value = _numbers("nanprod", a, 1)
     return prod(value, reduced_axes("nanprod", value, axis, keepdims), keepdims)
 
@@ -78,43 +83,51 @@ def _nan_extremum(op: str, plain: Any, kind: Any, a: object, axis: Axis, keepdim
     return without_axes(where(equal(count, float(total)), math.nan, found), axes, keepdims)
 
 
-def nanmax(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: object = None) -> array:
+def nanmax(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: StreamLike = None) -> array:
     """The greatest number over the axes; nan where there is none. ValueError over an empty axis.
 
     >>> mx.nanmax(mx.array([1.0, float("nan"), 3.0]))
     array(3, dtype=float32)
     """
+    if stream is not None:
+        require_stream("nanmax", stream)
     return _nan_extremum("nanmax", max, Max, a, axis, keepdims)
 
 
-def nanmin(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: object = None) -> array:
+def nanmin(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: StreamLike = None) -> array:
     """The smallest number over the axes; nan where there is none. ValueError over an empty axis.
 
     >>> mx.nanmin(mx.array([1.0, float("nan"), 3.0]))
     array(1, dtype=float32)
     """
+    if stream is not None:
+        require_stream("nanmin", stream)
     return _nan_extremum("nanmin", min, Min, a, axis, keepdims)
 
 
 def nanargmax(
-    a: array, /, axis: int | None = None, keepdims: bool = False, *, stream: object = None
+    a: array, /, axis: int | None = None, keepdims: bool = False, *, stream: StreamLike = None
 ) -> array:
     """The position of the greatest number along an axis, or of all; uint32. 0 where nothing is a number.
 
     >>> mx.nanargmax(mx.array([float("nan"), 1.0, 3.0]))
     array(2, dtype=uint32)
     """
+    if stream is not None:
+        require_stream("nanargmax", stream)
     return arg_reduction("nanargmax", _numbers("nanargmax", a, -math.inf), axis, keepdims)
 
 
 def nanargmin(
-    a: array, /, axis: int | None = None, keepdims: bool = False, *, stream: object = None
+    a: array, /, axis: int | None = None, keepdims: bool = False, *, stream: StreamLike = None
 ) -> array:
     """The position of the smallest number along an axis, or of all; uint32. 0 where nothing is a number.
 
     >>> mx.nanargmin(mx.array([float("nan"), 4.0, 3.0]))
     array(2, dtype=uint32)
     """
+    if stream is not None:
+        require_stream("nanargmin", stream)
     return arg_reduction("nanargmin", _numbers("nanargmin", a, math.inf), axis, keepdims)
 
 
@@ -124,12 +137,14 @@ def _count(missing: array, axes: tuple[int, ...], like: array) -> array:
     return sum_axes(cast(logical_not(missing), real), axes)
 
 
-def nanmean(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: object = None) -> array:
+def nanmean(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: StreamLike = None) -> array:
     """The mean over the axes of what is a number; nan over none. Integers become float32.
 
     >>> mx.nanmean(mx.array([1.0, float("nan"), 3.0]))
     array(2, dtype=float32)
     """
+    if stream is not None:
+        require_stream("nanmean", stream)
     value, dtype = _working_operand("nanmean", a)
     axes = reduced_axes("nanmean", value, axis, keepdims)
     if not axes or require_array("nanmean", a).dtype.kind not in "fc":
@@ -155,22 +170,26 @@ def _nan_variance(op: str, a: object, axis: Axis, ddof: int, keepdims: bool, roo
 
 
 def nanvar(
-    a: array, /, axis: Axis = None, keepdims: bool = False, ddof: int = 0, *, stream: object = None
+    a: array, /, axis: Axis = None, keepdims: bool = False, ddof: int = 0, *, stream: StreamLike = None
 ) -> array:
     """The variance over the axes of what is a number; nan for `ddof` of them or fewer.
 
     >>> mx.nanvar(mx.array([1.0, float("nan"), 3.0]))
     array(1, dtype=float32)
     """
+    if stream is not None:
+        require_stream("nanvar", stream)
     return _nan_variance("nanvar", a, axis, ddof, keepdims, False)
 
 
 def nanstd(
-    a: array, /, axis: Axis = None, keepdims: bool = False, ddof: int = 0, *, stream: object = None
+    a: array, /, axis: Axis = None, keepdims: bool = False, ddof: int = 0, *, stream: StreamLike = None
 ) -> array:
     """The standard deviation over the axes of what is a number; nan for `ddof` of them or fewer.
 
     >>> mx.nanstd(mx.array([1.0, float("nan"), 3.0]))
     array(1, dtype=float32)
     """
+    if stream is not None:
+        require_stream("nanstd", stream)
     return _nan_variance("nanstd", a, axis, ddof, keepdims, True)

@@ -17,12 +17,15 @@ from tarry.ops.elementwise import cast, constant, require_array
 from tarry.ops.reductions import sum
 from tarry.ops.selection import spread
 from tarry.ops.structure import batch_to_front, broadcast, move_axis, permute, reshaped
+from tarry.runtime.devices import StreamLike, require_stream
 
 
 class Matmul(Primitive):
     """(..., M, K) times (..., K, N) is (..., M, N), for equal batch dimensions and dtypes."""
 
     name = "Matmul"
+    reads_strides = True
+    takes_epilogue = True
 
     def vjp(
         self, inputs: Sequence[array], output: array, cotangent: array, wanted: Sequence[int]
@@ -122,7 +125,7 @@ def _checked_product(op: str, a: array, b: array, dtype: Dtype) -> array:
     return reshaped(product, (*batch, *kept))
 
 
-def matmul(a: array, b: array, /, *, stream: object = None) -> array:
+def matmul(a: array, b: array, /, *, stream: StreamLike = None) -> array:
     """The matrix product a @ b: (..., M, K) with (..., K, N) gives (..., M, N); batch dimensions broadcast.
 
     A 1-d operand is a row on the left or a column on the right, and its extra dimension is dropped again.
@@ -131,6 +134,8 @@ def matmul(a: array, b: array, /, *, stream: object = None) -> array:
     >>> mx.matmul(mx.array([[1.0, 2.0], [3.0, 4.0]]), mx.array([1.0, 1.0]))
     array([3, 7], dtype=float32)
     """
+    if stream is not None:
+        require_stream("matmul", stream)
     left, right = require_array("matmul", a), require_array("matmul", b)
     first, second = left._node, right._node
     if len(first.shape) == 2 == len(second.shape) and first.dtype is second.dtype:
@@ -142,7 +147,7 @@ def matmul(a: array, b: array, /, *, stream: object = None) -> array:
 
 
 def addmm(
-    c: array, a: array, b: array, /, alpha: float = 1.0, beta: float = 1.0, *, stream: object = None
+    c: array, a: array, b: array, /, alpha: float = 1.0, beta: float = 1.0, *, stream: StreamLike = None
 ) -> array:
     """beta * c + alpha * (a @ b), where `c` broadcasts to the shape of the product.
 
@@ -151,6 +156,8 @@ def addmm(
     >>> mx.addmm(mx.array([10.0]), mx.array([[1.0, 2.0]]), mx.array([[3.0], [4.0]]))
     array([[21]], dtype=float32)
     """
+    if stream is not None:
+        require_stream("addmm", stream)
     bias, left, right = require_array("addmm", c), require_array("addmm", a), require_array("addmm", b)
     dtype = _product_dtype("addmm", bias, left, right)
     if not is_inexact(dtype):
@@ -171,7 +178,7 @@ def _scaled(value: array, factor: Any, role: str) -> array:
     return multiply(value, factor)
 
 
-def inner(a: array, b: array, /, *, stream: object = None) -> array:
+def inner(a: array, b: array, /, *, stream: StreamLike = None) -> array:
     """The sums of products over the last axes: (..., K) with (***, K) gives (..., ***). Scalars multiply.
 
     ValueError when the last dimensions differ, and for booleans.
@@ -179,6 +186,8 @@ def inner(a: array, b: array, /, *, stream: object = None) -> array:
     >>> mx.inner(mx.array([1.0, 2.0]), mx.array([3.0, 4.0]))
     array(11, dtype=float32)
     """
+    if stream is not None:
+        require_stream("inner", stream)
     left, right = require_array("inner", a), require_array("inner", b)
     if left.ndim == 0 or right.ndim == 0:
         return multiply(left, right)
@@ -187,20 +196,22 @@ def inner(a: array, b: array, /, *, stream: object = None) -> array:
     return _contracted("inner", left, right, (left.ndim - 1,), (right.ndim - 1,))
 
 
-def outer(a: array, b: array, /, *, stream: object = None) -> array:
+def outer(a: array, b: array, /, *, stream: StreamLike = None) -> array:
     """The matrix of all products of an element of `a` and one of `b`, both flattened.
 
     >>> mx.outer(mx.array([1, 2]), mx.array([3, 4]))
     array([[3, 4],
            [6, 8]], dtype=int32)
     """
+    if stream is not None:
+        require_stream("outer", stream)
     left, right = require_array("outer", a), require_array("outer", b)
     rows, columns = size_of(left.shape), size_of(right.shape)
     return multiply(reshaped(left, (rows, 1)), reshaped(right, (1, columns)))
 
 
 def tensordot(
-    a: array, b: array, /, axes: int | Sequence[Sequence[int]] = 2, *, stream: object = None
+    a: array, b: array, /, axes: int | Sequence[Sequence[int]] = 2, *, stream: StreamLike = None
 ) -> array:
     """The sums of products over pairs of axes; the axes left of `a`, then those of `b`, make up the result.
 
@@ -210,6 +221,8 @@ def tensordot(
     >>> mx.tensordot(mx.ones((2, 3)), mx.ones((3, 4)), axes=1).shape
     (2, 4)
     """
+    if stream is not None:
+        require_stream("tensordot", stream)
     left, right = require_array("tensordot", a), require_array("tensordot", b)
     left_axes, right_axes = _contracted_axes(left, right, axes)
     pairs = list(zip(left_axes, right_axes))
@@ -255,7 +268,7 @@ def _contracted(op: str, a: array, b: array, a_axes: Sequence[int], b_axes: Sequ
     return reshaped(matrix_product(cast(left, dtype), cast(right, dtype)), rows + columns)
 
 
-def vecdot(a: array, b: array, /, axis: int = -1, *, stream: object = None) -> array:
+def vecdot(a: array, b: array, /, axis: int = -1, *, stream: StreamLike = None) -> array:
     """sum(conjugate(a) * b) along an axis of both, with broadcasting; dtypes as for `sum`.
 
     ValueError for 0-d operands, an axis out of range, or extents along the axis that differ.
@@ -263,6 +276,8 @@ def vecdot(a: array, b: array, /, axis: int = -1, *, stream: object = None) -> a
     >>> mx.vecdot(mx.array([1, 2]), mx.array([3, 4]))
     array(11, dtype=int32)
     """
+    if stream is not None:
+        require_stream("vecdot", stream)
     left, right = require_array("vecdot", a), require_array("vecdot", b)
     if left.ndim == 0 or right.ndim == 0:
         raise ValueError(f"[vecdot] Shapes {left.shape} and {right.shape} need at least one dimension.")

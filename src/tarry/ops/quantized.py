@@ -41,6 +41,7 @@ from tarry.ops.reductions import max, min
 from tarry.ops.rounding import round
 from tarry.ops.selection import clip, maximum, where
 from tarry.ops.structure import broadcast, permute, reshaped, sum_axes
+from tarry.runtime.devices import StreamLike, require_stream
 
 GROUP_SIZES = (32, 64, 128)
 WIDTHS = (1, 2, 3, 4, 5, 6, 8)
@@ -113,7 +114,7 @@ def quantize(
     mode: str = "affine",
     global_scale: array | None = None,
     *,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> tuple[array, ...]:
     """The matrix packed into uint32 words, the scales of its groups and, for the mode affine, their biases.
 
@@ -127,6 +128,8 @@ def quantize(
         >>> packed.shape, scales.shape
         ((2, 16), (2, 1))
     """
+    if stream is not None:
+        require_stream("quantize", stream)
     matrix = require_array("quantize", w)
     form = _format("quantize", mode, group_size, bits)
     unit = _checked_global_scale("quantize", global_scale, form.mode)
@@ -202,7 +205,7 @@ def dequantize(
     global_scale: array | None = None,
     dtype: Dtype | None = None,
     *,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """The matrix that packed words, scales and biases stand for, as they come out of `quantize`.
 
@@ -214,6 +217,8 @@ def dequantize(
         >>> mx.dequantize(*mx.quantize(mx.ones((1, 64)), bits=2), bits=2)[0, :3]
         array([1, 1, 1], dtype=float32)
     """
+    if stream is not None:
+        require_stream("dequantize", stream)
     form = _format("dequantize", mode, group_size, bits)
     unit = _checked_global_scale("dequantize", global_scale, form.mode)
     if dtype is not None:
@@ -350,7 +355,7 @@ def quantized_matmul(
     bits: int | None = None,
     mode: str = "affine",
     *,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """x @ w.T for a matrix `w` quantised by `quantize`, or x @ w without `transpose`.
 
@@ -360,6 +365,8 @@ def quantized_matmul(
         >>> mx.quantized_matmul(mx.ones((1, 64)), *mx.quantize(mx.ones((2, 64))))
         array([[64, 64]], dtype=float32)
     """
+    if stream is not None:
+        require_stream("quantized_matmul", stream)
     op = "quantized_matmul"
     form = _format(op, mode, group_size, bits)
     parts = _checked_parts(op, w, scales, biases, form)
@@ -381,7 +388,7 @@ def gather_qmm(
     global_scale: array | None = None,
     *,
     sorted_indices: bool = False,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """`quantized_matmul` of matrices chosen by index, as `gather_mm` chooses them.
 
@@ -392,6 +399,8 @@ def gather_qmm(
         >>> mx.gather_qmm(mx.ones((1, 64)), packed, scales, biases, rhs_indices=mx.array([2])).shape
         (1, 1, 2)
     """
+    if stream is not None:
+        require_stream("gather_qmm", stream)
     op = "gather_qmm"
     form = _format(op, mode, group_size, bits)
     unit = _checked_global_scale(op, global_scale, form.mode)
@@ -436,7 +445,7 @@ def qqmm(
     global_scale_x: array | None = None,
     global_scale_w: array | None = None,
     *,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """x @ w.T where both factors are quantised: `x` here, `w` here or, if scales are given, by `quantize`.
 
@@ -446,6 +455,8 @@ def qqmm(
         >>> mx.qqmm(mx.ones((1, 32)), mx.ones((2, 32)), mode="mxfp8")
         array([[32, 32]], dtype=float32)
     """
+    if stream is not None:
+        require_stream("qqmm", stream)
     op = "qqmm"
     form = _format(op, mode, group_size, bits)
     units = _checked_global_scale(op, global_scale_x, form.mode), _checked_global_scale(
@@ -473,7 +484,7 @@ def gather_qqmm(
     global_scale_w: array | None = None,
     *,
     sorted_indices: bool = False,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """`qqmm` of matrices chosen by index, as `gather_mm` chooses them.
 
@@ -484,6 +495,8 @@ def gather_qqmm(
         >>> mx.gather_qqmm(mx.ones((1, 32)), w, rhs_indices=mx.array([0, 2]), mode="mxfp4").shape
         (2, 1, 2)
     """
+    if stream is not None:
+        require_stream("gather_qqmm", stream)
     op = "gather_qqmm"
     form = _format(op, mode, group_size, bits)
     units = _checked_global_scale(op, global_scale_x, form.mode), _checked_global_scale(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tarry.base.dtypes import Dtype, complex64, float32, int32, uint32
+from tarry.base.dtypes import Dtype, bfloat16, complex64, float16, float32, int32, uint32
 from tarry.base.shapes import Shape, broadcast_shapes, normalize_axis, size_of
 from tarry.graph.array import array
 from tarry.graph.primitive import Scalar
@@ -43,6 +43,7 @@ from tarry.ops.slices import narrowed
 from tarry.ops.sorting import argsort, searchsorted
 from tarry.ops.structure import reshaped
 from tarry.ops.taking import take
+from tarry.runtime.devices import StreamLike, require_stream
 
 __all__ = [
     "bernoulli",
@@ -77,7 +78,7 @@ def uniform(
     shape: Sequence[int] = (),
     dtype: Dtype | None = float32,
     key: array | None = None,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """Numbers evenly distributed in [low, high), which broadcast to `shape`.
 
@@ -86,6 +87,8 @@ def uniform(
     >>> mx.random.uniform(shape=(2,), key=mx.random.key(3))
     array([0.453204, 0.516343], dtype=float32)
     """
+    if stream is not None:
+        require_stream("uniform", stream)
     extents, target = sample_shape("uniform", shape), real_dtype("uniform", dtype)
     first, last = scalar_or_array("uniform", low), scalar_or_array("uniform", high)
     check_bounds("uniform", first, last, extents)
@@ -109,7 +112,7 @@ def normal(
     loc: ArrayLike | None = None,
     scale: ArrayLike | None = None,
     key: array | None = None,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """Normally distributed numbers with mean `loc` and standard deviation `scale`.
 
@@ -118,6 +121,8 @@ def normal(
     >>> mx.random.normal((2,), key=mx.random.key(3))
     array([-0.117569, 0.0409775], dtype=float32)
     """
+    if stream is not None:
+        require_stream("normal", stream)
     extents, target = sample_shape("normal", shape), checked_dtype("normal", dtype, float32)
     if target.kind not in "fc":
         raise ValueError(f"[normal] The dtype must be floating or complex64, not {target.name}.")
@@ -145,7 +150,7 @@ def bernoulli(
     p: ArrayLike = 0.5,
     shape: Sequence[int] | None = None,
     key: array | None = None,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """Booleans that are True with probability `p`; of the shape of `p` unless given.
 
@@ -154,6 +159,8 @@ def bernoulli(
     >>> mx.random.bernoulli(0.5, (2,), key=mx.random.key(3))
     array([True, False], dtype=bool)
     """
+    if stream is not None:
+        require_stream("bernoulli", stream)
     probability = as_array("bernoulli", p)
     if probability.dtype.kind != "f":
         raise ValueError(f"[bernoulli] The probability must be floating, not {probability.dtype.name}.")
@@ -171,7 +178,7 @@ def randint(
     shape: Sequence[int] = (),
     dtype: Dtype | None = int32,
     key: array | None = None,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """Integers evenly distributed in [low, high), which broadcast to `shape`.
 
@@ -180,6 +187,8 @@ def randint(
     >>> mx.random.randint(0, 10, (3,), key=mx.random.key(3)).dtype
     mlx.core.int32
     """
+    if stream is not None:
+        require_stream("randint", stream)
     extents, target = sample_shape("randint", shape), checked_dtype("randint", dtype, int32)
     if target.kind not in "uib":
         raise ValueError(f"[randint] The dtype must be an integer type or bool, not {target.name}.")
@@ -194,13 +203,15 @@ def gumbel(
     shape: Sequence[int] = (),
     dtype: Dtype | None = float32,
     key: array | None = None,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """Numbers of the standard Gumbel distribution: -log(-log(u)) for uniform u.
 
     >>> mx.random.gumbel((2,), key=mx.random.key(3))
     array([0.233937, 0.414026], dtype=float32)
     """
+    if stream is not None:
+        require_stream("gumbel", stream)
     extents, target = sample_shape("gumbel", shape), real_dtype("gumbel", dtype)
     return _gumbel(drawn_words("gumbel", key), extents, target)
 
@@ -216,16 +227,21 @@ def laplace(
     loc: Scalar = 0.0,
     scale: Scalar = 1.0,
     key: array | None = None,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """Numbers of the Laplace distribution with mean `loc` and the given scale.
+
+    Those of float16 and bfloat16 are drawn as float32 and rounded.
 
     >>> mx.random.laplace((2,), key=mx.random.key(3)).shape
     (2,)
     """
+    if stream is not None:
+        require_stream("laplace", stream)
     extents, target = sample_shape("laplace", shape), real_dtype("laplace", dtype)
-    drawn = symmetric(random_words(drawn_words("laplace", key), extents), target)
-    value = multiply(sign(drawn), log1p(negative(abs(drawn))))
+    inner = float32 if target in (float16, bfloat16) else target
+    drawn = symmetric(random_words(drawn_words("laplace", key), extents), inner)
+    value = cast(multiply(sign(drawn), log1p(negative(abs(drawn)))), target)
     for operation, neutral, given in ((multiply, 1, scale), (add, 0, loc)):
         if not isinstance(given, array) or given.ndim:
             given = real_number("laplace", given, "loc and scale")
@@ -241,7 +257,7 @@ def truncated_normal(
     shape: Sequence[int] | None = None,
     dtype: Dtype | None = float32,
     key: array | None = None,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """Standard normal numbers within [lower, upper], by inverting the distribution function.
 
@@ -251,6 +267,8 @@ def truncated_normal(
     >>> mx.random.truncated_normal(-1, 1, (2,), key=mx.random.key(3))
     array([-0.0801646, 0.0279707], dtype=float32)
     """
+    if stream is not None:
+        require_stream("truncated_normal", stream)
     target = real_dtype("truncated_normal", dtype)
     bounds = [cast(as_array("truncated_normal", bound), target) for bound in (lower, upper)]
     if shape is None:
@@ -271,7 +289,7 @@ def categorical(
     shape: Sequence[int] | None = None,
     num_samples: int | None = None,
     key: array | None = None,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """Categories (uint32) with probabilities proportional to exp(logits) along an axis.
 
@@ -283,6 +301,8 @@ def categorical(
     >>> mx.random.categorical(mx.array([[0.0, 100.0], [100.0, 0.0]]))
     array([1, 0], dtype=uint32)
     """
+    if stream is not None:
+        require_stream("categorical", stream)
     values = require_array("categorical", logits)
     place = normalize_axis("categorical", integer("categorical", axis, "axis"), values.ndim)
     if num_samples is not None:
@@ -333,7 +353,7 @@ def _from_one_distribution(logits: array, shape: Shape, words: KeyWords) -> arra
 
 
 def permutation(
-    x: int | array, axis: int = 0, key: array | None = None, stream: object = None
+    x: int | array, axis: int = 0, key: array | None = None, stream: StreamLike = None
 ) -> array:
     """A random order of 0, ..., x - 1 (uint32) for an integer x; of the entries along an axis for an array.
 
@@ -344,6 +364,8 @@ def permutation(
     >>> mx.random.permutation(4, key=mx.random.key(3))
     array([1, 0, 3, 2], dtype=uint32)
     """
+    if stream is not None:
+        require_stream("permutation", stream)
     if isinstance(x, array):
         place = normalize_axis("permutation", integer("permutation", axis, "axis"), x.ndim)
         return take(x, _random_order(x.shape[place], key), place)
@@ -364,7 +386,7 @@ def choice(
     p: array | None = None,
     axis: int = 0,
     key: array | None = None,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """Entries of an array along an axis, or of 0, ..., a - 1 (uint32), chosen at random.
 
@@ -374,6 +396,8 @@ def choice(
     >>> mx.random.choice(4, (4,), replace=False, key=mx.random.key(3))
     array([1, 0, 3, 2], dtype=uint32)
     """
+    if stream is not None:
+        require_stream("choice", stream)
     extents = sample_shape("choice", shape)
     flag("choice", replace, "replace")
     if isinstance(a, array):

@@ -42,6 +42,7 @@ from tarry.ops.selection import maximum, spread, stop_gradient, where
 from tarry.ops.slices import narrowed
 from tarry.ops.special import lgamma
 from tarry.ops.structure import reshaped
+from tarry.runtime.devices import StreamLike, require_stream
 
 # How many candidates: the chance that all are rejected is below 1e-7.
 _GAMMA_CANDIDATES = 6
@@ -52,7 +53,7 @@ def bits(
     shape: Sequence[int] = (),
     dtype: Dtype | None = uint32,
     key: array | None = None,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """Random bits in an unsigned integer type: what every distribution is made of.
 
@@ -61,6 +62,8 @@ def bits(
     >>> mx.random.bits((2,), key=mx.random.key(3))
     array([1946498123, 2217676430], dtype=uint32)
     """
+    if stream is not None:
+        require_stream("bits", stream)
     extents, target = sample_shape("bits", shape), checked_dtype("bits", dtype, uint32)
     if target not in (uint8, uint16, uint32, uint64):
         raise ValueError(f"[bits] The dtype must be an unsigned integer type, not {target.name}.")
@@ -78,13 +81,15 @@ def exponential(
     dtype: Dtype | None = float32,
     scale: ArrayLike = 1.0,
     key: array | None = None,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """Numbers of the exponential distribution with mean `scale`.
 
     >>> mx.random.exponential((2,), key=mx.random.key(3))
     array([0.60368, 0.726379], dtype=float32)
     """
+    if stream is not None:
+        require_stream("exponential", stream)
     extents, target = sample_shape("exponential", shape), real_dtype("exponential", dtype)
     uniform = unit(random_words(drawn_words("exponential", key), extents), float32)
     value = cast(negative(log1p(negative(uniform))), target)
@@ -170,7 +175,7 @@ def gamma(
     dtype: Dtype | None = float32,
     scale: ArrayLike = 1.0,
     key: array | None = None,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """Numbers of the gamma distribution with shape parameter `alpha`, times `scale`.
 
@@ -180,6 +185,8 @@ def gamma(
     >>> mx.random.gamma(2.0, (3,), key=mx.random.key(3)).shape
     (3,)
     """
+    if stream is not None:
+        require_stream("gamma", stream)
     target = real_dtype("gamma", dtype)
     (value,), extents = _parameters("gamma", shape, alpha)
     words = drawn_words("gamma", key)
@@ -196,7 +203,7 @@ def beta(
     shape: Sequence[int] | None = None,
     dtype: Dtype | None = float32,
     key: array | None = None,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """Numbers of the beta distribution with parameters `a` and `b`, which broadcast to `shape`.
 
@@ -205,6 +212,8 @@ def beta(
     >>> mx.random.beta(2.0, 3.0, (3,), key=mx.random.key(3)).shape
     (3,)
     """
+    if stream is not None:
+        require_stream("beta", stream)
     target = real_dtype("beta", dtype)
     parameters, extents = _parameters("beta", shape, a, b)
     words, part = drawn_words("beta", key), _GammaDraw.words_for(extents)
@@ -302,7 +311,7 @@ def poisson(
     shape: Sequence[int] | None = None,
     dtype: Dtype | None = int32,
     key: array | None = None,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """Integers of the Poisson distribution with mean `lam`, which broadcasts to `shape`.
 
@@ -311,6 +320,8 @@ def poisson(
     >>> mx.random.poisson(4.0, (3,), key=mx.random.key(3)).dtype
     mlx.core.int32
     """
+    if stream is not None:
+        require_stream("poisson", stream)
     target = checked_dtype("poisson", dtype, int32)
     if target.kind not in "ui":
         raise ValueError(f"[poisson] The dtype must be an integer type, not {target.name}.")

@@ -17,6 +17,7 @@ from tarry.ops.random_state import drawn_words
 from tarry.ops.random_uniform import SQRT2, sample_shape, standard_normal
 from tarry.ops.structure import reshaped
 from tarry.ops.views import expand_dims
+from tarry.runtime.devices import StreamLike, require_stream
 
 
 def multivariate_normal(
@@ -25,7 +26,7 @@ def multivariate_normal(
     shape: Sequence[int] = (),
     dtype: Dtype | None = float32,
     key: array | None = None,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """Normal vectors with means (..., n) and covariance matrices (..., n, n), along the last axis.
 
@@ -37,6 +38,8 @@ def multivariate_normal(
     >>> mx.random.multivariate_normal(mx.zeros(2), cov, (5,), key=mx.random.key(3)).shape
     (5, 2)
     """
+    if stream is not None:
+        require_stream("multivariate_normal", stream)
     name = "multivariate_normal"
     center, spread = require_array(name, mean), require_array(name, cov)
     extents = sample_shape(name, shape)

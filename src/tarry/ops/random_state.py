@@ -33,6 +33,7 @@ from tarry.ops.random_bits import (
     words_of_host_key,
     words_of_key,
 )
+from tarry.runtime.devices import StreamLike, require_stream
 
 
 def _host_key(op: str, seed: Any) -> HostKey:
@@ -137,7 +138,7 @@ def drawn_words(op: str, key: object) -> KeyWords:
     return _state.next_key() if key is None else words_of_key(require_array(op, key), op)
 
 
-def split(key: array, num: int = 2, stream: object = None) -> array:
+def split(key: array, num: int = 2, stream: StreamLike = None) -> array:
     """`num` new keys from one, as the rows of a uint32 array of shape (num, 2).
 
     ValueError unless the key is uint32 of shape (2,).
@@ -145,5 +146,7 @@ def split(key: array, num: int = 2, stream: object = None) -> array:
     >>> mx.random.split(mx.random.key(0)).shape
     (2, 2)
     """
+    if stream is not None:
+        require_stream("split", stream)
     words = words_of_key(require_array("split", key), "split")
     return bits(words, checked_shape("split", (integer("split", num, "num"), 2)))

@@ -29,6 +29,7 @@ from tarry.ops.structure import (
     reshaped,
     sum_axes,
 )
+from tarry.runtime.devices import StreamLike, require_stream
 
 Axis = int | Sequence[int] | None
 
@@ -78,7 +79,7 @@ def sum(
     keepdims: bool = False,
     *,
     dtype: Dtype | None = None,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """The sum over the axes; 0 over none. Booleans and small integers add up in int32, unsigned in uint32.
 
@@ -88,6 +89,8 @@ def sum(
     >>> mx.sum(mx.array([[1, 2], [3, 4]]), axis=0)
     array([4, 6], dtype=int32)
     """
+    if stream is not None:
+        require_stream("sum", stream)
     value = require_array("sum", array)
     axes = reduced_axes("sum", value, axis, keepdims)
     if not axes:
@@ -141,7 +144,7 @@ def prod(
     keepdims: bool = False,
     *,
     dtype: Dtype | None = None,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """The product over the axes; 1 over none. Dtypes as for `sum`.
 
@@ -150,6 +153,8 @@ def prod(
     >>> mx.prod(mx.array([2, 3, 4]))
     array(24, dtype=int32)
     """
+    if stream is not None:
+        require_stream("prod", stream)
     value = require_array("prod", a)
     axes = reduced_axes("prod", value, axis, keepdims)
     if not axes:
@@ -225,32 +230,38 @@ def _extremum(op: str, kind: type[ExtremumReduction], a: object, axis: Axis, kee
     return without_axes(extremum(primitive, value), axes, keepdims)
 
 
-def max(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: object = None) -> array:
+def max(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: StreamLike = None) -> array:
     """The greatest element over the axes; nan if there is one. ValueError over an empty axis.
 
     >>> mx.max(mx.array([[1, 5], [3, 2]]), axis=1)
     array([5, 3], dtype=int32)
     """
+    if stream is not None:
+        require_stream("max", stream)
     return _extremum("max", Max, a, axis, keepdims)
 
 
-def min(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: object = None) -> array:
+def min(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: StreamLike = None) -> array:
     """The smallest element over the axes; nan if there is one. ValueError over an empty axis.
 
     >>> mx.min(mx.array([[1, 5], [3, 2]]), axis=1)
     array([1, 2], dtype=int32)
     """
+    if stream is not None:
+        require_stream("min", stream)
     return _extremum("min", Min, a, axis, keepdims)
 
 
 def minmax(
-    a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: object = None
+    a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: StreamLike = None
 ) -> tuple[array, array]:
     """(min, max) over the axes. ValueError over an empty axis.
 
     >>> mx.minmax(mx.array([4, 1, 3]))
     (array(1, dtype=int32), array(4, dtype=int32))
     """
+    if stream is not None:
+        require_stream("minmax", stream)
     return _extremum("minmax", Min, a, axis, keepdims), _extremum("minmax", Max, a, axis, keepdims)
 
 
@@ -280,24 +291,28 @@ class AnyNonzero(Undifferentiated):
     __slots__ = ()
 
 
-def all(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: object = None) -> array:
+def all(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: StreamLike = None) -> array:
     """Whether every element over the axes is nonzero; True over none.
 
     >>> mx.all(mx.array([[1, 0], [3, 2]]), axis=1)
     array([False, True], dtype=bool)
     """
+    if stream is not None:
+        require_stream("all", stream)
     value = require_array("all", a)
     axes = reduced_axes("all", value, axis, keepdims)
     value = cast(value, bool_)
     return without_axes(apply_reduction(All(axes), value, None), axes, keepdims) if axes else value
 
 
-def any(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: object = None) -> array:
+def any(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: StreamLike = None) -> array:
     """Whether some element over the axes is nonzero; False over none.
 
     >>> mx.any(mx.array([[1, 0], [0, 0]]), axis=1)
     array([True, False], dtype=bool)
     """
+    if stream is not None:
+        require_stream("any", stream)
     value = require_array("any", a)
     axes = reduced_axes("any", value, axis, keepdims)
     value = cast(value, bool_)
@@ -305,13 +320,15 @@ def any(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: objec
 
 
 def count_nonzero(
-    a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: object = None
+    a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: StreamLike = None
 ) -> array:
     """How many elements over the axes are nonzero, in int32.
 
     >>> mx.count_nonzero(mx.array([0, 3, 4]))
     array(2, dtype=int32)
     """
+    if stream is not None:
+        require_stream("count_nonzero", stream)
     value = require_array("count_nonzero", a)
     axes = reduced_axes("count_nonzero", value, axis, keepdims)
     return without_axes(sum_axes(cast(not_equal(value, 0), int32), axes), axes, keepdims)
@@ -371,7 +388,9 @@ def arg_reduction(op: str, a: object, axis: int | None, keepdims: bool) -> array
     return without_axes(place, axes, keepdims)
 
 
-def argmax(a: array, /, axis: int | None = None, keepdims: bool = False, *, stream: object = None) -> array:
+def argmax(
+    a: array, /, axis: int | None = None, keepdims: bool = False, *, stream: StreamLike = None
+) -> array:
     """The position of the greatest element along an axis, or of all in row-major order; uint32.
 
     The first of equal ones; nan counts as the greatest. ValueError for an array without elements.
@@ -379,10 +398,14 @@ def argmax(a: array, /, axis: int | None = None, keepdims: bool = False, *, stre
     >>> mx.argmax(mx.array([1, 7, 7]))
     array(1, dtype=uint32)
     """
+    if stream is not None:
+        require_stream("argmax", stream)
     return arg_reduction("argmax", a, axis, keepdims)
 
 
-def argmin(a: array, /, axis: int | None = None, keepdims: bool = False, *, stream: object = None) -> array:
+def argmin(
+    a: array, /, axis: int | None = None, keepdims: bool = False, *, stream: StreamLike = None
+) -> array:
     """The position of the smallest element along an axis, or of all in row-major order; uint32.
 
     The first of equal ones; nan counts as the smallest. ValueError for an array without elements.
@@ -390,4 +413,6 @@ def argmin(a: array, /, axis: int | None = None, keepdims: bool = False, *, stre
     >>> mx.argmin(mx.array([4, 2, 2]))
     array(1, dtype=uint32)
     """
+    if stream is not None:
+        require_stream("argmin", stream)
     return arg_reduction("argmin", a, axis, keepdims)

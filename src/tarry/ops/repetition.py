@@ -14,9 +14,12 @@ from tarry.ops.elementwise import require_array
 from tarry.ops.masks import LARGEST_INT32, known_values
 from tarry.ops.taking import take
 from tarry.ops.views import flatten
+from tarry.runtime.devices import StreamLike, require_stream
 
 
-def repeat(array: Array, /, repeats: int | Array, axis: int | None = None, *, stream: object = None) -> Array:
+def repeat(
+    array: Array, /, repeats: int | Array, axis: int | None = None, *, stream: StreamLike = None
+) -> Array:
     """Each element `repeats` times along `axis`; None flattens the array first.
 
     An array of integers gives each element of the axis its own number. The shape of the result then depends
@@ -31,6 +34,8 @@ def repeat(array: Array, /, repeats: int | Array, axis: int | None = None, *, st
         >>> mx.repeat(mx.array([1, 2]), mx.array([3, 1]))
         array([1, 1, 1, 2], dtype=int32)
     """
+    if stream is not None:
+        require_stream("repeat", stream)
     if not isinstance(repeats, Array):
         return joining.repeat(array, repeats, axis)
     value = require_array("repeat", array)

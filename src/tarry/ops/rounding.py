@@ -13,6 +13,7 @@ from tarry.ops.arguments import integer, operand
 from tarry.ops.arithmetic import add, divide, floor_divide, multiply, remainder, subtract
 from tarry.ops.comparison import equal, greater, logical_and, logical_or
 from tarry.ops.elementwise import ArrayLike, Elementwise, Partial, cast, constant, elementwise, unary_operand
+from tarry.runtime.devices import StreamLike, require_stream
 
 
 class Rounding(Elementwise):
@@ -60,34 +61,40 @@ def _rounded(op: str, primitive: Rounding, a: object) -> array:
     return elementwise(primitive, (operand,))
 
 
-def floor(a: ArrayLike, /, *, stream: object = None) -> array:
+def floor(a: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """The greatest integer not above `a`, in the dtype of `a`. ValueError for complex numbers.
 
     >>> mx.floor(mx.array([1.5, -1.5]))
     array([1, -2], dtype=float32)
     """
+    if stream is not None:
+        require_stream("floor", stream)
     return _rounded("floor", _FLOOR, a)
 
 
-def ceil(a: ArrayLike, /, *, stream: object = None) -> array:
+def ceil(a: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """The least integer not below `a`, in the dtype of `a`. ValueError for complex numbers.
 
     >>> mx.ceil(mx.array([1.5, -1.5]))
     array([2, -1], dtype=float32)
     """
+    if stream is not None:
+        require_stream("ceil", stream)
     return _rounded("ceil", _CEIL, a)
 
 
-def trunc(a: ArrayLike, /, *, stream: object = None) -> array:
+def trunc(a: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """The integer part, towards zero, in the dtype of `a`. ValueError for complex numbers.
 
     >>> mx.trunc(mx.array([1.5, -1.5]))
     array([1, -1], dtype=float32)
     """
+    if stream is not None:
+        require_stream("trunc", stream)
     return _rounded("trunc", _TRUNC, operand("trunc", a, "a"))
 
 
-def round(a: ArrayLike, /, decimals: int = 0, stream: object = None) -> array:
+def round(a: ArrayLike, /, decimals: int = 0, stream: StreamLike = None) -> array:
     """`a` to the given number of decimals, ties to even; negative `decimals` round to tens, hundreds, ... .
 
     The dtype stays; complex numbers round in both parts.
@@ -97,6 +104,8 @@ def round(a: ArrayLike, /, decimals: int = 0, stream: object = None) -> array:
     >>> mx.round(mx.array([15, 25, -15]), -1)
     array([20, 20, -20], dtype=int32)
     """
+    if stream is not None:
+        require_stream("round", stream)
     operand, decimals = unary_operand("round", a), integer("round", decimals, "decimals")
     dtype = operand.dtype
     if dtype.kind not in "fc":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal, overload
 
-from tarry.base.dtypes import Dtype, complex64, float32, float64, int32
+from tarry.base.dtypes import Dtype, complex64, float32, float64, int32, int64
 from tarry.base.shapes import size_of
 from tarry.graph.array import array
 from tarry.graph.convert import python_value
@@ -29,6 +29,7 @@ from tarry.ops.sorting import searchsorted
 from tarry.ops.statistics import mean
 from tarry.ops.structure import broadcast, reshaped, sum_axes
 from tarry.ops.views import flatten
+from tarry.runtime.devices import StreamLike, require_stream
 
 
 def _floating(value: array) -> array:
@@ -44,7 +45,7 @@ def average(
     returned: Literal[False] = False,
     keepdims: bool = False,
     *,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array: ...
 
 
@@ -57,7 +58,7 @@ def average(
     *,
     returned: bool,
     keepdims: bool = False,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> Any: ...
 
 
@@ -70,7 +71,7 @@ def average(
     returned: bool,
     keepdims: bool = False,
     *,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> Any: ...
 
 
@@ -82,7 +83,7 @@ def average(
     returned: bool = False,
     keepdims: bool = False,
     *,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array | tuple[array, array]:
     """The weighted mean over the axes; with `returned` a pair of it and the sum of the weights.
 
@@ -91,6 +92,8 @@ def average(
     >>> mx.average(mx.array([1.0, 4.0]), weights=mx.array([3.0, 1.0]))
     array(1.75, dtype=float32)
     """
+    if stream is not None:
+        require_stream("average", stream)
     value = require_array("average", a)
     axes = reduced_axes("average", value, axis, keepdims)
     flag("average", returned, "returned")
@@ -180,7 +183,7 @@ def cov(
     fweights: array | None = None,
     aweights: array | None = None,
     *,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """The covariances of variables: the rows of `m` (columns unless `rowvar`), and those of `y`.
 
@@ -191,19 +194,23 @@ def cov(
     array([[1, -1],
            [-1, 1]], dtype=float32)
     """
+    if stream is not None:
+        require_stream("cov", stream)
     flag("cov", bias, "bias")
     free = (0 if bias else 1) if ddof is None else integer("cov", ddof, "ddof")
     result = _covariance("cov", m, y, rowvar, free, fweights, aweights)
     return reshaped(result, ()) if result.shape == (1, 1) else result
 
 
-def corrcoef(m: array, y: array | None = None, rowvar: bool = True, *, stream: object = None) -> array:
+def corrcoef(m: array, y: array | None = None, rowvar: bool = True, *, stream: StreamLike = None) -> array:
     """The correlation coefficients of variables, see `cov`; nan for one that does not vary.
 
     >>> mx.corrcoef(mx.array([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]))
     array([[1, -1],
            [-1, 1]], dtype=float32)
     """
+    if stream is not None:
+        require_stream("corrcoef", stream)
     products = _covariance("corrcoef", m, y, rowvar, 1)
     deviation = sqrt(real(diagonal(products)) if products.dtype is complex64 else diagonal(products))
     count = products.shape[0]
@@ -228,7 +235,8 @@ def _tally(places: array, counted: array, updates: array, length: int) -> array:
     base = constant(0, updates.dtype, (length,))
     if not length or not size_of(places.shape):
         return base
-    inside = maximum(minimum(cast(places, int32), length - 1), 0)
+    wide = cast(places, int32 if length <= 1 << 31 else int64)
+    inside = maximum(minimum(wide, length - 1), 0)
     kept = where(counted, updates, constant(0, updates.dtype, updates.shape))
     return scattered(base, kept, [inside], (-1,), (0,), "add")
 
@@ -240,7 +248,7 @@ def bincount(
     minlength: int = 0,
     *,
     length: int | None = None,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """How often each of 0, 1, ... occurs among integers, in int32, or the sum of the `weights` there.
 
@@ -251,6 +259,8 @@ def bincount(
     >>> mx.bincount(mx.array([1, 1, 3]))
     array([0, 2, 0, 1], dtype=int32)
     """
+    if stream is not None:
+        require_stream("bincount", stream)
     value = require_array("bincount", x)
     if value.ndim != 1 or value.dtype.kind not in "uib":
         raise ValueError(f"[bincount] Expected a vector of integers, not {value.dtype.name} {value.shape}.")
@@ -288,7 +298,7 @@ def histogram_bin_edges(
     bins: int | array = 10,
     range: Sequence[float] | None = None,
     *,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """The edges of `bins` bins of equal width over `range`, by default from the least to the greatest value.
 
@@ -297,6 +307,8 @@ def histogram_bin_edges(
     >>> mx.histogram_bin_edges(mx.array([0.0, 1.0, 4.0]), 4)
     array([0, 1, 2, 3, 4], dtype=float32)
     """
+    if stream is not None:
+        require_stream("histogram_bin_edges", stream)
     edges, dtype = _edges("histogram_bin_edges", as_array("histogram_bin_edges", a), bins, range)
     return cast(edges, dtype)
 
@@ -347,7 +359,7 @@ def histogram(
     density: bool = False,
     weights: ArrayLike | None = None,
     *,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> tuple[array, array]:
     """(counts, edges): how many values fall into each bin, in int32, or the sum of their weights.
 
@@ -357,6 +369,8 @@ def histogram(
     >>> mx.histogram(mx.array([0.0, 1.0, 1.5, 4.0]), 4)[0]
     array([1, 2, 0, 1], dtype=int32)
     """
+    if stream is not None:
+        require_stream("histogram", stream)
     value = as_array("histogram", a)
     flag("histogram", density, "density")
     if value.dtype.kind == "c":

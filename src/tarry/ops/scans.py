@@ -30,6 +30,7 @@ from tarry.ops.slices import narrowed
 from tarry.ops.structure import batch_to_front
 from tarry.ops.taking import pulled_along_axis, take_along_axis
 from tarry.ops.views import flatten, flip
+from tarry.runtime.devices import StreamLike, require_stream
 
 _OPERATIONS = {"sum": "add", "prod": "mul", "max": "max", "min": "min"}
 
@@ -219,7 +220,7 @@ def cumsum(
     inclusive: bool = True,
     dtype: Dtype | None = None,
     include_initial: bool = False,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """Running sums along the axis; `dtype` is what is summed in (booleans in int32, others as they are).
 
@@ -229,6 +230,8 @@ def cumsum(
     >>> mx.cumsum(mx.array([1, 2, 3]))
     array([1, 3, 6], dtype=int32)
     """
+    if stream is not None:
+        require_stream("cumsum", stream)
     value = require_array("cumsum", a)
     if dtype is not None:
         value = cast(value, dtype_of("cumsum", dtype))
@@ -246,7 +249,7 @@ def cumprod(
     inclusive: bool = True,
     dtype: Dtype | None = None,
     include_initial: bool = False,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """Running products along the axis; gradients are right where elements are 0.
 
@@ -256,6 +259,8 @@ def cumprod(
     >>> mx.cumprod(mx.array([1, 2, 3]))
     array([1, 2, 6], dtype=int32)
     """
+    if stream is not None:
+        require_stream("cumprod", stream)
     value = require_array("cumprod", a)
     value = value if dtype is None else cast(value, dtype_of("cumprod", dtype))
     return _cumulative("cumprod", "prod", value, axis, reverse, inclusive, include_initial)
@@ -268,13 +273,15 @@ def cummax(
     *,
     reverse: bool = False,
     inclusive: bool = True,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """Running maxima along the axis; NaN stays. The gradient goes to the latest of equal ones.
 
     >>> mx.cummax(mx.array([1, 3, 2]))
     array([1, 3, 3], dtype=int32)
     """
+    if stream is not None:
+        require_stream("cummax", stream)
     return _cumulative("cummax", "max", a, axis, reverse, inclusive)
 
 
@@ -285,13 +292,15 @@ def cummin(
     *,
     reverse: bool = False,
     inclusive: bool = True,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """Running minima along the axis; NaN stays. The gradient goes to the latest of equal ones.
 
     >>> mx.cummin(mx.array([3, 1, 2]))
     array([3, 1, 1], dtype=int32)
     """
+    if stream is not None:
+        require_stream("cummin", stream)
     return _cumulative("cummin", "min", a, axis, reverse, inclusive)
 
 
@@ -302,13 +311,15 @@ def logcumsumexp(
     *,
     reverse: bool = False,
     inclusive: bool = True,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """log(cumsum(exp(a))) along the axis without overflow. Integers become float32.
 
     >>> mx.logcumsumexp(mx.array([0.0, 0.0]))
     array([0, 0.693147], dtype=float32)
     """
+    if stream is not None:
+        require_stream("logcumsumexp", stream)
     value = require_array("logcumsumexp", a)
     if value.dtype.kind not in "fc":
         value = cast(value, float32)

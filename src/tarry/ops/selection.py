@@ -37,6 +37,7 @@ from tarry.ops.elementwise import (
     unary_operand,
 )
 from tarry.ops.structure import broadcast
+from tarry.runtime.devices import StreamLike, require_stream
 
 
 def spread(value: array, shape: Shape) -> array:
@@ -80,7 +81,7 @@ class Select(Elementwise):
 _SELECT = Select()
 
 
-def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike, /, *, stream: object = None) -> array:
+def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """`x` where the condition is nonzero, `y` elsewhere; all three broadcast, `x` and `y` promote.
 
     The value that is not chosen has gradient zero (times an infinite derivative that is nan: choose before).
@@ -88,6 +89,8 @@ def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike, /, *, stream: object
     >>> mx.where(mx.array([True, False]), mx.array([1, 2]), 0)
     array([1, 0], dtype=int32)
     """
+    if stream is not None:
+        require_stream("where", stream)
     chooser = cast(as_array("where", condition), bool_)
     left, right = binary_operands("where", x, y)
     if chooser.shape != left.shape:
@@ -133,21 +136,25 @@ class Minimum(Extremum):
 _MAXIMUM, _MINIMUM = Maximum(), Minimum()
 
 
-def maximum(a: ArrayLike, b: ArrayLike, /, *, stream: object = None) -> array:
+def maximum(a: ArrayLike, b: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """The greater of two elements, with broadcasting and promotion; nan if either is nan.
 
     >>> mx.maximum(mx.array([1, 5]), 3)
     array([3, 5], dtype=int32)
     """
+    if stream is not None:
+        require_stream("maximum", stream)
     return binary(_MAXIMUM, "maximum", a, b)
 
 
-def minimum(a: ArrayLike, b: ArrayLike, /, *, stream: object = None) -> array:
+def minimum(a: ArrayLike, b: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """The smaller of two elements, with broadcasting and promotion; nan if either is nan.
 
     >>> mx.minimum(mx.array([1, 5]), 3)
     array([1, 3], dtype=int32)
     """
+    if stream is not None:
+        require_stream("minimum", stream)
     return binary(_MINIMUM, "minimum", a, b)
 
 
@@ -175,7 +182,7 @@ def clip(
     *,
     min: ArrayLike | None = None,
     max: ArrayLike | None = None,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """minimum(maximum(a, a_min), a_max); a bound of None does not apply. The gradient is zero on the bounds.
 
@@ -185,6 +192,8 @@ def clip(
     >>> mx.clip(mx.array([-1, 0, 7]), 0, 5)
     array([0, 0, 5], dtype=int32)
     """
+    if stream is not None:
+        require_stream("clip", stream)
     result = require_array("clip", a)
     if a_min is None and a_max is None:
         raise ValueError("[clip] At most one of a_min and a_max may be None, but both are.")
@@ -209,12 +218,14 @@ class StopGradient(Elementwise):
 _STOP_GRADIENT = StopGradient()
 
 
-def stop_gradient(a: array, /, *, stream: object = None) -> array:
+def stop_gradient(a: array, /, *, stream: StreamLike = None) -> array:
     """`a` itself, which transforms treat as a constant: its gradient and its tangent are zero.
 
     >>> mx.grad(lambda x: x * mx.stop_gradient(x))(mx.array(3.0))
     array(3, dtype=float32)
     """
+    if stream is not None:
+        require_stream("stop_gradient", stream)
     return elementwise(_STOP_GRADIENT, (require_array("stop_gradient", a),))
 
 
@@ -232,7 +243,7 @@ def nan_to_num(
     posinf: Scalar | None = None,
     neginf: Scalar | None = None,
     *,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """`a` with nan and the infinities replaced: by default with 0 and the dtype's largest and lowest number.
 
@@ -241,6 +252,8 @@ def nan_to_num(
     >>> mx.nan_to_num(mx.array([1.0, float("nan"), float("inf")]), posinf=9)
     array([1, 0, 9], dtype=float32)
     """
+    if stream is not None:
+        require_stream("nan_to_num", stream)
     value = unary_operand("nan_to_num", a)
     if value.dtype.kind == "c":
         raise ValueError("[nan_to_num] Expected a real type, but the array is complex64.")

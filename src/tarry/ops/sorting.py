@@ -21,12 +21,18 @@ from tarry.ops.comparison import isnan, less, less_equal, logical_and, logical_n
 from tarry.ops.elementwise import cast, constant, require_array
 from tarry.ops.joining import stack
 from tarry.ops.layout import contiguous
+from tarry.ops.ranks import select_places, select_values
 from tarry.ops.reductions import Axis, reduced_axes, without_axes
+from tarry.ops.reductions import any as any_of
 from tarry.ops.selection import minimum, stop_gradient, where
 from tarry.ops.slices import narrowed
 from tarry.ops.structure import move_axis, permute, reshaped
 from tarry.ops.taking import pulled_along_axis, take, take_along_axis
 from tarry.ops.views import flatten, flip
+from tarry.runtime.devices import StreamLike, require_stream
+
+# Rows up to this length are sorted even where few of their elements are wanted.
+SHORT_ROW = 64
 
 
 class Sort(Call):
@@ -110,7 +116,7 @@ def sort(
     *,
     descending: bool = False,
     stable: bool = True,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """A copy in ascending or descending order along the axis, equal elements in the order they had.
 
@@ -119,6 +125,8 @@ def sort(
     >>> mx.sort(mx.array([3, 1, 2]))
     array([1, 2, 3], dtype=int32)
     """
+    if stream is not None:
+        require_stream("sort", stream)
     rows, place = _rows("sort", a, axis)
     # Backwards before and after the sort, equal elements have their order again.
     rows = flip(rows, -1) if descending else rows
@@ -133,13 +141,15 @@ def argsort(
     *,
     descending: bool = False,
     stable: bool = True,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """The places (uint32) of the elements in ascending or descending order along the axis; always stable.
 
     >>> mx.argsort(mx.array([3, 1, 2]))
     array([1, 2, 0], dtype=uint32)
     """
+    if stream is not None:
+        require_stream("argsort", stream)
     rows, place = _rows("argsort", a, axis)
     if not descending:
         return _back(_places(rows), place)
@@ -148,7 +158,7 @@ def argsort(
     return _back(subtract(last, flip(_places(flip(rows, -1)), -1)), place)
 
 
-def lexsort(keys: array | Sequence[array], /, axis: int = -1, *, stream: object = None) -> array:
+def lexsort(keys: array | Sequence[array], /, axis: int = -1, *, stream: StreamLike = None) -> array:
     """The places (uint32) that put the columns of several keys in order: by the last key, where that is equal
     by the one before it, and so on, as `numpy.lexsort`.
 
@@ -159,6 +169,8 @@ def lexsort(keys: array | Sequence[array], /, axis: int = -1, *, stream: object 
     >>> mx.lexsort([mx.array([2, 1, 3, 0]), mx.array([0, 1, 0, 1])])
     array([0, 2, 3, 1], dtype=uint32)
     """
+    if stream is not None:
+        require_stream("lexsort", stream)
     if isinstance(keys, array):
         keys = [take(keys, number, 0) for number in range(keys.shape[0])] if keys.ndim else []
     if not isinstance(keys, (list, tuple)):
@@ -183,53 +195,69 @@ def _check_place(op: str, what: str, number: int, least: int, most: int, axis: A
         )
 
 
-def partition(a: array, /, kth: int, axis: int | None = -1, *, stream: object = None) -> array:
+def partition(a: array, /, kth: int, axis: int | None = -1, *, stream: StreamLike = None) -> array:
     """A copy in which element `kth` along the axis is where a sort would put it, smaller ones before it.
 
-    All of it is sorted, so the order is defined. ValueError for a `kth` out of range.
+    First come the elements that are less than it, then those that are equal, then the greater ones, each kind
+    in the order it had. ValueError for a `kth` out of range.
 
-    >>> mx.partition(mx.array([3, 1, 2]), 1)
-    array([1, 2, 3], dtype=int32)
+    >>> mx.partition(mx.array([5, 2, 4, 1, 3]), 2)
+    array([2, 1, 3, 5, 4], dtype=int32)
     """
-    _kth("partition", a, kth, axis)
-    return sort(a, axis)
+    if stream is not None:
+        require_stream("partition", stream)
+    rows, place, rank = _rank("partition", a, kth, axis)
+    return _back(select_values(rows, rank, rows.shape[-1]), place)
 
 
-def argpartition(a: array, /, kth: int, axis: int | None = -1, *, stream: object = None) -> array:
-    """The places (uint32) of the elements of `partition`. ValueError for a `kth` out of range.
+def argpartition(a: array, /, kth: int, axis: int | None = -1, *, stream: StreamLike = None) -> array:
+    """The places (uint32) of the elements of `partition`, in the same order.
 
-    >>> mx.argpartition(mx.array([3, 1, 2]), 1)
-    array([1, 2, 0], dtype=uint32)
+    ValueError for a `kth` out of range.
+
+    >>> mx.argpartition(mx.array([5, 2, 4, 1, 3]), 2)
+    array([1, 3, 4, 0, 2], dtype=uint32)
     """
-    _kth("argpartition", a, kth, axis)
-    return argsort(a, axis)
+    if stream is not None:
+        require_stream("argpartition", stream)
+    rows, place, rank = _rank("argpartition", a, kth, axis)
+    return _back(select_places(rows, rank, rows.shape[-1]), place)
 
 
-def _kth(op: str, a: object, kth: object, axis: Any) -> None:
-    rows, _ = _rows(op, a, axis)
-    length = rows.shape[-1]
-    _check_place(op, "kth", integer(op, kth, "kth"), -length, length - 1, axis, require_array(op, a).shape)
+def _rank(op: str, a: object, kth: object, axis: Any) -> tuple[array, int, int]:
+    """As `_rows`, with the place `kth` counted from the start."""
+    rows, place = _rows(op, a, axis)
+    length, number = rows.shape[-1], integer(op, kth, "kth")
+    _check_place(op, "kth", number, -length, length - 1, axis, require_array(op, a).shape)
+    return rows, place, number + length if number < 0 else number
 
 
-def topk(a: array, /, k: int, axis: int | None = -1, *, stream: object = None) -> array:
-    """The `k` largest elements along the axis, in ascending order. ValueError for a `k` out of range.
+def topk(a: array, /, k: int, axis: int | None = -1, *, stream: StreamLike = None) -> array:
+    """The `k` largest elements along the axis, in ascending order, as the last ones of a sort.
+
+    ValueError for a `k` out of range.
 
     >>> mx.topk(mx.array([3, 1, 5, 2]), 2)
     array([3, 5], dtype=int32)
     """
+    if stream is not None:
+        require_stream("topk", stream)
     rows, place = _rows("topk", a, axis)
     length = rows.shape[-1]
     count = integer("topk", k, "k")
     _check_place("topk", "k", count, 0, length, axis, require_array("topk", a).shape)
-    ordered = call(Sort(), contiguous(rows))[0]
-    return _back(narrowed(ordered, rows.ndim - 1, length - count, count), place)
+    if 0 < count < length and length > SHORT_ROW:
+        rows, length = select_values(rows, length - count, count), count
+    if count > 0 and length > 1:
+        rows = call(Sort(), contiguous(rows))[0]
+    return _back(narrowed(rows, rows.ndim - 1, length - count, count), place)
 
 
 # Medians and quantiles
 
 
-def _sorted_together(op: str, a: object, axis: Axis, keepdims: bool) -> tuple[array, tuple[int, ...], array]:
-    """Floating-point rows, sorted: the axes to reduce joined and last; those axes; and the operand.
+def _rows_together(op: str, a: object, axis: Axis, keepdims: bool) -> tuple[array, tuple[int, ...], array]:
+    """Floating-point rows: the axes to reduce joined and last; those axes; and the operand.
 
     ValueError for rows without elements.
     """
@@ -243,7 +271,7 @@ def _sorted_together(op: str, a: object, axis: Axis, keepdims: bool) -> tuple[ar
         raise ValueError(f"[{op}] There is no {op} of no elements: the shape is {value.shape}.")
     rows = permute(value, (*kept, *axes))
     rows = reshaped(rows, (*[value.shape[number] for number in kept], length))
-    return call(Sort(), contiguous(rows))[0], axes, value
+    return contiguous(rows), axes, value
 
 
 def _restore(result: array, value: array, axes: tuple[int, ...], keepdims: bool) -> array:
@@ -252,13 +280,20 @@ def _restore(result: array, value: array, axes: tuple[int, ...], keepdims: bool)
     return without_axes(reshaped(result, shape), axes, keepdims)
 
 
-def _with_nan(ordered: array, result: array) -> array:
-    """NaN, which sorts last, where a row has any."""
-    last = reshaped(narrowed(ordered, ordered.ndim - 1, ordered.shape[-1] - 1, 1), result.shape)
-    return where(isnan(last), last, result)
+def _of_rank(rows: array, rank: int) -> array:
+    """The element of every row that would be at place `rank` in order."""
+    if rows.shape[-1] > SHORT_ROW:
+        return reshaped(select_values(rows, rank, 1), rows.shape[:-1])
+    ordered = call(Sort(), rows)[0]
+    return reshaped(narrowed(ordered, rows.ndim - 1, rank, 1), rows.shape[:-1])
 
 
-def median(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: object = None) -> array:
+def _with_nan(rows: array, result: array) -> array:
+    """NaN where a row has any."""
+    return where(any_of(isnan(rows), rows.ndim - 1), float("nan"), result)
+
+
+def median(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: StreamLike = None) -> array:
     """The middle element in order along the axes, or the mean of the two in the middle.
 
     NaN where there is one. Integers become float32. ValueError for an array without elements.
@@ -266,13 +301,14 @@ def median(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: ob
     >>> mx.median(mx.array([[4, 1], [3, 2]]))
     array(2.5, dtype=float32)
     """
-    ordered, axes, value = _sorted_together("median", a, axis, keepdims)
-    length = ordered.shape[-1]
-    low = narrowed(ordered, ordered.ndim - 1, (length - 1) // 2, 1)
-    high = narrowed(ordered, ordered.ndim - 1, length // 2, 1)
-    middle = low if length % 2 else multiply(add(low, high), 0.5)
-    middle = reshaped(middle, ordered.shape[:-1])
-    return _restore(_with_nan(ordered, middle), value, axes, keepdims)
+    if stream is not None:
+        require_stream("median", stream)
+    rows, axes, value = _rows_together("median", a, axis, keepdims)
+    length = rows.shape[-1]
+    middle = _of_rank(rows, length // 2)
+    if length % 2 == 0:
+        middle = multiply(add(_of_rank(rows, length // 2 - 1), middle), 0.5)
+    return _restore(_with_nan(rows, middle), value, axes, keepdims)
 
 
 _METHODS = ("linear", "lower", "higher", "midpoint", "nearest")
@@ -286,42 +322,56 @@ def quantile(
     keepdims: bool = False,
     method: str = "linear",
     *,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """The elements below which a share `q` (0 to 1) of each row lies, along the axes; NaN where there is one.
 
     With n elements the place is q (n - 1); `method` says what is between two places: "linear"
-    interpolation, "lower", "higher", "midpoint", "nearest" (Hyndman and Fan 1996, definition 7). Several
-    shares come as a new first axis. Integers become float32. ValueError for shares out of range, other
-    methods and arrays without elements.
+    interpolation, "lower", "higher", "midpoint", "nearest" (Hyndman and Fan 1996, definition 7). The axes
+    of `q`, of which there may be any number, come first. Integers become float32. ValueError for shares out
+    of range, other methods and arrays without elements.
 
     >>> mx.quantile(mx.array([1.0, 2.0, 3.0, 4.0]), [0.25, 0.5])
     array([1.75, 2.5], dtype=float32)
     """
-    if word("quantile", method, "method") not in _METHODS:
-        raise ValueError(f"[quantile] The method must be one of {', '.join(_METHODS)}, not {method!r}.")
+    if stream is not None:
+        require_stream("quantile", stream)
     shares = _shares("quantile", q)
-    if shares.ndim > 1 or not ((shares >= 0) & (shares <= 1)).all():
+    if not ((shares >= 0) & (shares <= 1)).all():
         raise ValueError(f"[quantile] Shares must be numbers from 0 to 1, but they are {q!r}.")
-    ordered, axes, value = _sorted_together("quantile", a, axis, keepdims)
-    if value.dtype is complex64:
-        raise ValueError("[quantile] Complex numbers have no quantiles.")
-    found = [_quantile(ordered, float(share), method) for share in shares.reshape(-1)]
-    restored = [_restore(_with_nan(ordered, one), value, axes, keepdims) for one in found]
-    if shares.ndim == 0:
-        return restored[0]
-    return stack(restored)
+    return _quantiles("quantile", a, shares, axis, keepdims, method)
 
 
 def _shares(op: str, q: Any) -> np.ndarray[Any, Any]:
     try:
-        return np.array(q.tolist() if isinstance(q, array) else q, np.float64)
+        if isinstance(q, array):
+            # The list of an array without elements has lost extents.
+            return np.array(q.tolist(), np.float64).reshape(q.shape)
+        return np.array(q, np.float64)
     except (TypeError, ValueError):
         raise wrong_type(op, "q", "a number or a sequence of them", q) from None
 
 
-def _quantile(ordered: array, share: float, method: str) -> array:
-    place = share * (ordered.shape[-1] - 1)
+def _quantiles(
+    op: str, a: object, shares: np.ndarray[Any, Any], axis: Axis, keepdims: bool, method: Any
+) -> array:
+    """The quantiles of all shares, whose axes come first."""
+    if word(op, method, "method") not in _METHODS:
+        raise ValueError(f"[{op}] The method must be one of {', '.join(_METHODS)}, not {method!r}.")
+    rows, axes, value = _rows_together(op, a, axis, keepdims)
+    if value.dtype is complex64:
+        raise ValueError(f"[{op}] Complex numbers have no {op}s.")
+    # Without shares, one of them gives the shape and the dtype.
+    found = [_quantile(rows, float(share), method) for share in shares.reshape(-1)] or [_of_rank(rows, 0)]
+    restored = [_restore(_with_nan(rows, one), value, axes, keepdims) for one in found]
+    if shares.ndim == 0:
+        return restored[0]
+    together = narrowed(stack(restored), 0, 0, shares.size)
+    return reshaped(together, (*shares.shape, *restored[0].shape))
+
+
+def _quantile(rows: array, share: float, method: str) -> array:
+    place = share * (rows.shape[-1] - 1)
     low, high = int(np.floor(place)), int(np.ceil(place))
     part = place - low
     if method == "nearest":
@@ -332,10 +382,10 @@ def _quantile(ordered: array, share: float, method: str) -> array:
         low = high
     elif method == "midpoint":
         part = 0.5 if low != high else 0.0
-    below = reshaped(narrowed(ordered, ordered.ndim - 1, low, 1), ordered.shape[:-1])
+    below = _of_rank(rows, low)
     if low == high:
         return below
-    above = reshaped(narrowed(ordered, ordered.ndim - 1, high, 1), ordered.shape[:-1])
+    above = _of_rank(rows, high)
     return add(below, multiply(subtract(above, below), part))
 
 
@@ -347,17 +397,19 @@ def percentile(
     keepdims: bool = False,
     method: str = "linear",
     *,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """As `quantile`, with shares from 0 to 100.
 
     >>> mx.percentile(mx.array([1.0, 2.0, 3.0]), 50)
     array(2, dtype=float32)
     """
+    if stream is not None:
+        require_stream("percentile", stream)
     shares = _shares("percentile", q) / 100
     if not ((shares >= 0) & (shares <= 1)).all():
         raise ValueError(f"[percentile] Percentages must be from 0 to 100, but they are {q!r}.")
-    return quantile(a, shares.tolist(), axis, keepdims, method)
+    return _quantiles("percentile", a, shares, axis, keepdims, method)
 
 
 # Binary search
@@ -370,7 +422,7 @@ def searchsorted(
     side: str = "left",
     *,
     sorter: array | None = None,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """Where (uint32) to insert each of `values` into an ascending 1-d array so that it stays ascending.
 
@@ -381,6 +433,8 @@ def searchsorted(
     >>> mx.searchsorted(mx.array([1, 2, 3]), mx.array([2, 5]))
     array([1, 3], dtype=uint32)
     """
+    if stream is not None:
+        require_stream("searchsorted", stream)
     sequence = require_array("searchsorted", sorted_sequence)
     wanted = require_array("searchsorted", values)
     if sequence.ndim != 1:
@@ -412,4 +466,3 @@ def _is_before(present: array, wanted: array, side: str) -> array:
         smaller = less(present, wanted)
         return logical_or(smaller, logical_and(isnan(wanted), logical_not(isnan(present))))
     return logical_or(less_equal(present, wanted), isnan(wanted))
-

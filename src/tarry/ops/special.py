@@ -17,6 +17,7 @@ from tarry.loops.ir import Instr
 from tarry.ops.arithmetic import multiply, negative, square
 from tarry.ops.elementwise import ArrayLike, Elementwise, Partial, elementwise
 from tarry.ops.exponential import exp, real_operand
+from tarry.runtime.devices import StreamLike, require_stream
 
 # (1 + 2 x) exp(x**2) erfc(x) in t on 0 <= x, t = (x - 3.75) / (x + 3.75)
 _ERFC = (
@@ -126,7 +127,7 @@ class Erfc(DoubleFunction):
 _ERFC_OP = Erfc()
 
 
-def erfc(a: ArrayLike, /, *, stream: object = None) -> array:
+def erfc(a: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """The complementary error function 1 - erf(a), accurate where it is small. Integers become float32.
 
     ValueError for complex numbers.
@@ -134,6 +135,8 @@ def erfc(a: ArrayLike, /, *, stream: object = None) -> array:
     >>> mx.erfc(mx.array([0.0, 1.0, 5.0]))
     array([1, 0.157299, 1.53746e-12], dtype=float32)
     """
+    if stream is not None:
+        require_stream("erfc", stream)
     return elementwise(_ERFC_OP, (real_operand("erfc", a),))
 
 
@@ -188,7 +191,7 @@ class LogGamma(DoubleFunction):
 _LOG_GAMMA = LogGamma()
 
 
-def lgamma(a: ArrayLike, /, *, stream: object = None) -> array:
+def lgamma(a: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """log |gamma(a)|; infinite at 0 and the negative integers. Integers become float32.
 
     ValueError for complex numbers.
@@ -196,6 +199,8 @@ def lgamma(a: ArrayLike, /, *, stream: object = None) -> array:
     >>> mx.lgamma(mx.array([1.0, 5.0, 0.0]))
     array([0, 3.17805, inf], dtype=float32)
     """
+    if stream is not None:
+        require_stream("lgamma", stream)
     return elementwise(_LOG_GAMMA, (real_operand("lgamma", a),))
 
 
@@ -296,7 +301,7 @@ class Tetragamma(Polygamma):
 _DIGAMMA, _TRIGAMMA, _TETRAGAMMA = Digamma(), Trigamma(), Tetragamma()
 
 
-def digamma(a: ArrayLike, /, *, stream: object = None) -> array:
+def digamma(a: ArrayLike, /, *, stream: StreamLike = None) -> array:
     """The derivative of `lgamma`: infinite at 0, nan at the negative integers. Integers become float32.
 
     ValueError for complex numbers, and for derivatives beyond the second.
@@ -304,4 +309,6 @@ def digamma(a: ArrayLike, /, *, stream: object = None) -> array:
     >>> mx.digamma(mx.array([1.0, 0.0]))
     array([-0.577216, -inf], dtype=float32)
     """
+    if stream is not None:
+        require_stream("digamma", stream)
     return elementwise(_DIGAMMA, (real_operand("digamma", a),))

@@ -19,6 +19,7 @@ from tarry.ops.joining import pad
 from tarry.ops.selection import where
 from tarry.ops.slices import narrowed, padded
 from tarry.ops.structure import broadcast, move_axis, reshaped
+from tarry.runtime.devices import StreamLike, require_stream
 
 # Where the windows' squares add up to less, the signal is lost and is given as zero.
 LEAST_WEIGHT = 1e-10
@@ -39,16 +40,14 @@ class _Frames:
         weights = None if window is None else require_array(op, window)
         if weights is not None and weights.ndim != 1:
             raise ValueError(f"[{op}] The window must have one dimension, but its shape is {weights.shape}.")
-        if win_length is None:
-            count = self.length if weights is None else weights.shape[0]
-        else:
-            count = integer(op, win_length, "win_length")
+        # As in MLX a window given as an array decides about its length.
+        count = self.length if win_length is None else integer(op, win_length, "win_length")
         if weights is None:
             weights = constant(1, float32, (max(count, 0),))
-        if not 1 <= count <= self.length or weights.shape[0] != count:
+        count = weights.shape[0]
+        if not 1 <= count <= self.length:
             raise ValueError(
-                f"[{op}] The window has {weights.shape[0]} elements for win_length {count}; they should be "
-                f"equal, and at most n_fft, {self.length}."
+                f"[{op}] The window has {count} elements; it should have 1 to n_fft, {self.length}."
             )
         before = (self.length - count) // 2
         after = self.length - count - before
@@ -73,16 +72,16 @@ def stft(
     pad_mode: str = "reflect",
     norm: str = "backward",
     onesided: bool | None = None,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """The transforms of windows of a signal: (..., samples) gives (..., frequencies, windows), complex64.
 
         X[k, m] = sum over j of window[j] x[m hop_length + j] exp(-2 pi i j k / n_fft)
 
-    Windows are n_fft long and a quarter of that apart, unless hop_length is given. `window` has win_length
-    weights (n_fft ones, unless given) and is centred in n_fft. With `center` the signal is first continued
-    by n_fft // 2 samples on either side, as `mx.pad` does it with `pad_mode`, so that window m is centred on
-    sample m hop_length. `onesided`, the default for real signals, gives the first n_fft // 2 + 1
+    Windows are n_fft long and a quarter of that apart, unless hop_length is given. `window` holds weights
+    (win_length or n_fft ones, unless given) and is centred in n_fft. With `center` the signal is first
+    continued by n_fft // 2 samples on either side, as `mx.pad` does it with `pad_mode`, so that window m is
+    centred on sample m hop_length. `onesided`, the default for real signals, gives the first n_fft // 2 + 1
     frequencies.
 
     ValueError for a signal shorter than a window, hop_length < 1, or a window longer than n_fft.
@@ -90,6 +89,8 @@ def stft(
     >>> mx.fft.stft(mx.ones((8,)), n_fft=4, center=False).shape
     (3, 5)
     """
+    if stream is not None:
+        require_stream("stft", stream)
     value = require_array("stft", x)
     if value.ndim == 0:
         raise ValueError("[stft] The signal needs at least one dimension.")
@@ -134,7 +135,7 @@ def istft(
     norm: str = "backward",
     onesided: bool | None = None,
     length: int | None = None,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """The real signal with these transforms of windows: (..., frequencies, windows) gives (..., samples).
 
@@ -149,6 +150,8 @@ def istft(
     >>> mx.fft.istft(spectrum)
     array([1, 2, 3, 4], dtype=float32)
     """
+    if stream is not None:
+        require_stream("istft", stream)
     value = require_array("istft", stft_matrix)
     if value.ndim < 2:
         raise ValueError("[istft] The array needs two dimensions at least: frequencies and windows.")

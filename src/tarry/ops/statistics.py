@@ -20,6 +20,7 @@ from tarry.ops.exponential import exp, log, sqrt
 from tarry.ops.reductions import Axis, Max, extremum, reduced_axes, reduced_size, without_axes
 from tarry.ops.selection import stop_gradient, where
 from tarry.ops.structure import Piece, Position, View, ViewSizes, batch_to_front, broadcast, sum_axes
+from tarry.runtime.devices import StreamLike, require_stream
 
 
 def _working_operand(op: str, a: object) -> tuple[array, Dtype]:
@@ -43,12 +44,14 @@ def _mean_kept(value: array, axes: tuple[int, ...]) -> array:
     return multiply(sum_axes(value, axes), _inverse(reduced_size(value, axes)))
 
 
-def mean(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: object = None) -> array:
+def mean(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: StreamLike = None) -> array:
     """The arithmetic mean over the axes; nan over none. Integers become float32.
 
     >>> mx.mean(mx.array([[1, 2], [3, 4]]), axis=0)
     array([2, 3], dtype=float32)
     """
+    if stream is not None:
+        require_stream("mean", stream)
     value, dtype = _working_operand("mean", a)
     axes = reduced_axes("mean", value, axis, keepdims)
     return without_axes(cast(_mean_kept(value, axes), dtype), axes, keepdims)
@@ -78,7 +81,7 @@ def var(
     ddof: int = 0,
     *,
     correction: float | None = None,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """The variance over the axes: sum |a - mean|^2 / (n - ddof), in two passes. Integers become float32.
 
@@ -87,6 +90,8 @@ def var(
     >>> mx.var(mx.array([1.0, 2.0, 3.0]), ddof=1)
     array(1, dtype=float32)
     """
+    if stream is not None:
+        require_stream("var", stream)
     variance, dtype, axes = _variance("var", a, axis, keepdims, ddof, correction)
     return without_axes(cast(variance, dtype), axes, keepdims)
 
@@ -99,13 +104,15 @@ def std(
     ddof: int = 0,
     *,
     correction: float | None = None,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """The standard deviation over the axes, the root of `var`. Integers become float32.
 
     >>> mx.std(mx.array([1.0, 3.0]))
     array(1, dtype=float32)
     """
+    if stream is not None:
+        require_stream("std", stream)
     variance, dtype, axes = _variance("std", a, axis, keepdims, ddof, correction)
     return without_axes(cast(sqrt(variance), dtype), axes, keepdims)
 
@@ -120,7 +127,7 @@ def _axes_of(op: str, value: array, axis: Axis, keepdims: bool = False) -> tuple
         raise ValueError(f"[{op}] Received axes {axis} for an array with 0 dimensions.") from None
 
 
-def logsumexp(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: object = None) -> array:
+def logsumexp(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream: StreamLike = None) -> array:
     """log(sum(exp(a))) over the axes without overflow. Integers become float32.
 
     ValueError for an array without elements.
@@ -128,6 +135,8 @@ def logsumexp(a: array, /, axis: Axis = None, keepdims: bool = False, *, stream:
     >>> mx.logsumexp(mx.array([1000.0, 1000.0]))
     array(1000.69, dtype=float32)
     """
+    if stream is not None:
+        require_stream("logsumexp", stream)
     value, dtype = _working_operand("logsumexp", a)
     axes = _axes_of("logsumexp", value, axis, keepdims)
     if size_of(value.shape) == 0:
@@ -183,7 +192,7 @@ class Softmax(View):
         return build(shifted, moved, moved[0].shape, output.dtype), 0
 
 
-def softmax(a: array, /, axis: Axis = None, *, precise: bool = False, stream: object = None) -> array:
+def softmax(a: array, /, axis: Axis = None, *, precise: bool = False, stream: StreamLike = None) -> array:
     """exp(a) / sum(exp(a)) over the axes, without overflow. Integers become float32.
 
     Half types are always computed as precisely as `precise` asks for.
@@ -191,6 +200,8 @@ def softmax(a: array, /, axis: Axis = None, *, precise: bool = False, stream: ob
     >>> mx.softmax(mx.array([0.0, 0.0]))
     array([0.5, 0.5], dtype=float32)
     """
+    if stream is not None:
+        require_stream("softmax", stream)
     value, dtype = _working_operand("softmax", a)
     axes = _axes_of("softmax", value, axis)
     flag("softmax", precise, "precise")

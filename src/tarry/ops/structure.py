@@ -62,6 +62,9 @@ class Piece:
 class View(Primitive):
     """An op that only says where its values come from."""
 
+    barrier = False
+    moves = True
+
     def pull(self, position: Position, sizes: ViewSizes) -> list[Piece]:
         """The sources of the output's value at `position`: the first piece whose conditions hold.
 
@@ -74,6 +77,7 @@ class Reduction(Primitive):
     """Combines the values along `axes`, which stay with extent 1."""
 
     shaped: ClassVar[bool] = False
+    barrier = False
     combiner: ClassVar[str] = ""
 
     __slots__ = ("axes",)
@@ -161,6 +165,7 @@ class Broadcast(View):
     """Repeats along dimensions of extent 1 and along new ones in front."""
 
     name = "Broadcast"
+    shows_all = True
     __slots__ = ()
 
     def pull(self, position: Position, sizes: ViewSizes) -> list[Piece]:
@@ -210,6 +215,7 @@ class Transpose(View):
     """Output axis k is input axis `permutation[k]`."""
 
     name = "Transpose"
+    shows_all = True
     shaped = False
     __slots__ = ("permutation",)
 
@@ -275,6 +281,7 @@ class Reshape(View):
     """The same values in row-major order under another shape; `groups` says which dimensions become which."""
 
     name = "Reshape"
+    shows_all = True
     __slots__ = ("groups",)
 
     def __init__(self, groups: tuple[tuple[int, int, int, int], ...]) -> None:

@@ -22,6 +22,7 @@ from tarry.ops.indexed import gathered, scattered
 from tarry.ops.slices import narrowed, slice_updated, sliced
 from tarry.ops.structure import broadcast, reshaped
 from tarry.ops.views import flatten, fresh
+from tarry.runtime.devices import StreamLike, require_stream
 
 
 def _integer_indices(op: str, indices: Any) -> array:
@@ -34,7 +35,7 @@ def _integer_indices(op: str, indices: Any) -> array:
 
 
 def take(
-    a: array, /, indices: int | array, axis: int | None = None, *, stream: object = None
+    a: array, /, indices: int | array, axis: int | None = None, *, stream: StreamLike = None
 ) -> array:
     """The elements at `indices` along `axis`, whose place the dimensions of `indices` take.
 
@@ -46,6 +47,8 @@ def take(
         >>> mx.take(mx.array([10, 20, 30]), mx.array([2, 0]))
         array([30, 10], dtype=int32)
     """
+    if stream is not None:
+        require_stream("take", stream)
     a = require_array("take", a)
     source, place = flatten(a), 0
     if axis is not None:
@@ -102,7 +105,7 @@ def pulled_along_axis(value: array, places: array, axis: int, cotangent: array) 
 
 
 def take_along_axis(
-    a: array, /, indices: array, axis: int | None = -1, *, stream: object = None
+    a: array, /, indices: array, axis: int | None = -1, *, stream: StreamLike = None
 ) -> array:
     """For each position of `indices` the element with that index along `axis` and the position elsewhere.
 
@@ -114,6 +117,8 @@ def take_along_axis(
         >>> mx.take_along_axis(mx.array([[1, 2], [3, 4]]), mx.array([[1], [0]]), 1).tolist()
         [[2], [3]]
     """
+    if stream is not None:
+        require_stream("take_along_axis", stream)
     a = require_array("take_along_axis", a)
     source, index, place = _along_axis("take_along_axis", a, indices, axis)
     if source.shape[place] == 0 and index.size > 0:
@@ -123,7 +128,7 @@ def take_along_axis(
 
 
 def put_along_axis(
-    a: array, /, indices: array, values: ArrayLike, axis: int | None = None, *, stream: object = None
+    a: array, /, indices: array, values: ArrayLike, axis: int | None = None, *, stream: StreamLike = None
 ) -> array:
     """The array with `values`, cast to its dtype, at the positions that `take_along_axis` reads.
 
@@ -133,6 +138,8 @@ def put_along_axis(
         >>> mx.put_along_axis(mx.zeros((1, 3)), mx.array([[1]]), mx.array(5), 1).tolist()
         [[0.0, 5.0, 0.0]]
     """
+    if stream is not None:
+        require_stream("put_along_axis", stream)
     a = require_array("put_along_axis", a)
     base, index, place = _along_axis("put_along_axis", a, indices, axis)
     updates = cast(operand("put_along_axis", values, "values"), a.dtype)
@@ -180,7 +187,7 @@ def slice(
     axes: Sequence[int],
     slice_size: Sequence[int],
     *,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """The part of shape `slice_size` that begins at `start_indices` along `axes`, at 0 elsewhere.
 
@@ -193,6 +200,8 @@ def slice(
         >>> mx.slice(mx.arange(5), mx.array([1]), (0,), (2,))
         array([1, 2], dtype=int32)
     """
+    if stream is not None:
+        require_stream("slice", stream)
     a = require_array("slice", a)
     extents = integers("slice", slice_size, "slice_size")
     if len(extents) != a.ndim or any(not 0 <= size <= of for size, of in zip(extents, a.shape)):
@@ -212,7 +221,7 @@ def slice_update(
     start_indices: array,
     axes: Sequence[int],
     *,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """The array with `update`, cast to its dtype, written from `start_indices` along `axes`.
 
@@ -223,6 +232,8 @@ def slice_update(
         >>> mx.slice_update(mx.zeros(4), mx.array([1, 2]), mx.array([1]), (0,))
         array([0, 1, 2, 0], dtype=float32)
     """
+    if stream is not None:
+        require_stream("slice_update", stream)
     a = require_array("slice_update", a)
     value = cast(operand("slice_update", update, "update"), a.dtype)
     if value.ndim > a.ndim:

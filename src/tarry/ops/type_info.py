@@ -7,6 +7,7 @@ import numpy as np
 from tarry.base.dtypes import (
     Dtype,
     DtypeCategory,
+    ReadOnly,
     bfloat16,
     complex64,
     float32,
@@ -26,7 +27,7 @@ def _require_dtype(op: str, value: object) -> Dtype:
     raise TypeError(f"[{op}] Expected a Dtype, but got {value!r} of type {type_name(value)}.")
 
 
-class iinfo:
+class iinfo(ReadOnly):
     """The limits of an integer dtype, or of that of an array. ValueError for other dtypes.
 
     Example:
@@ -35,22 +36,23 @@ class iinfo:
     """
 
     __slots__ = ("bits", "dtype", "max", "min")
+    bits: int
+    dtype: Dtype
+    max: int
+    min: int
 
     def __init__(self, arg: Dtype | array, /) -> None:
         dtype = _require_dtype("iinfo", arg.dtype if isinstance(arg, array) else arg)
         if dtype.kind not in "ui":
             raise ValueError(f"[iinfo] Expected an integer dtype, but got {dtype.name}.")
-        self.dtype = dtype
-        self.bits = 8 * dtype.size
         limits = np.iinfo(dtype.name)
-        self.min = int(limits.min)
-        self.max = int(limits.max)
+        self._keep(dtype=dtype, bits=8 * dtype.size, min=int(limits.min), max=int(limits.max))
 
     def __repr__(self) -> str:
         return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype.name})"
 
 
-class finfo:
+class finfo(ReadOnly):
     """The limits and the resolution of a floating dtype, or of the parts of complex64. ValueError for others.
 
     An array stands for its dtype.
@@ -61,21 +63,25 @@ class finfo:
     """
 
     __slots__ = ("bits", "dtype", "eps", "max", "min", "smallest_normal")
+    bits: int
+    dtype: Dtype
+    eps: float
+    max: float
+    min: float
+    smallest_normal: float
 
     def __init__(self, arg: Dtype | array, /) -> None:
         dtype = _require_dtype("finfo", arg.dtype if isinstance(arg, array) else arg)
         if dtype.kind not in "fc":
             raise ValueError(f"[finfo] Expected a floating dtype, but got {dtype.name}.")
-        self.dtype = float32 if dtype is complex64 else dtype
-        self.bits = 8 * self.dtype.size
+        real = float32 if dtype is complex64 else dtype
         if dtype is bfloat16:
-            self.max = (2.0 - 2.0**-7) * 2.0**127
-            self.eps, self.smallest_normal = 2.0**-7, 2.0**-126
+            greatest, eps, smallest = (2.0 - 2.0**-7) * 2.0**127, 2.0**-7, 2.0**-126
         else:
-            limits = np.finfo(self.dtype.name)
-            self.max = float(limits.max)
-            self.eps, self.smallest_normal = float(limits.eps), float(limits.smallest_normal)
-        self.min = -self.max
+            limits = np.finfo(real.name)
+            greatest, eps, smallest = float(limits.max), float(limits.eps), float(limits.smallest_normal)
+        self._keep(dtype=real, bits=8 * real.size, eps=eps, smallest_normal=smallest)
+        self._keep(max=greatest, min=-greatest)
 
     def __repr__(self) -> str:
         return f"finfo(min={self.min:g}, max={self.max:g}, dtype={self.dtype.name})"

@@ -7,7 +7,7 @@ the operand alone. Axes may be negative; one out of range is an IndexError, one 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, overload
 
 from tarry.base.shapes import (
     Shape,
@@ -21,6 +21,7 @@ from tarry.ops.arguments import arrays_of, integer, integers, one_or_more, opera
 from tarry.ops.elementwise import ArrayLike, as_array, require_array
 from tarry.ops.slices import reversed_along
 from tarry.ops.structure import broadcast, permute, reshaped
+from tarry.runtime.devices import StreamLike, require_stream
 
 
 def fresh(result: array, operand: array) -> array:
@@ -45,7 +46,7 @@ def complete_shape(op: str, shape: Any, size: int) -> Shape:
 
 
 def reshape(
-    a: array, /, shape: Sequence[int], *, copy: bool | None = None, stream: object = None
+    a: array, /, shape: Sequence[int], *, copy: bool | None = None, stream: StreamLike = None
 ) -> array:
     """The elements of `a`, in row-major order, in another shape; one extent may be -1 to be inferred.
 
@@ -58,11 +59,13 @@ def reshape(
         >>> mx.reshape(mx.arange(6), (2, -1)).shape
         (2, 3)
     """
+    if stream is not None:
+        require_stream("reshape", stream)
     a = require_array("reshape", a)
     return fresh(reshaped(a, complete_shape("reshape", shape, a.size)), a)
 
 
-def flatten(a: array, /, start_axis: int = 0, end_axis: int = -1, *, stream: object = None) -> array:
+def flatten(a: array, /, start_axis: int = 0, end_axis: int = -1, *, stream: StreamLike = None) -> array:
     """The axes from `start_axis` to `end_axis`, both included, as one. A 0-d array becomes 1-d.
 
     Axes beyond the ends count as the ends. Errors: ValueError when the first lies after the last.
@@ -71,6 +74,8 @@ def flatten(a: array, /, start_axis: int = 0, end_axis: int = -1, *, stream: obj
         >>> mx.flatten(mx.zeros((2, 3, 4)), 1).shape
         (2, 12)
     """
+    if stream is not None:
+        require_stream("flatten", stream)
     a = require_array("flatten", a)
     rank = a.ndim
     if rank == 0:
@@ -88,7 +93,7 @@ def flatten(a: array, /, start_axis: int = 0, end_axis: int = -1, *, stream: obj
     return fresh(reshaped(a, shape), a)
 
 
-def unflatten(a: array, /, axis: int, shape: Sequence[int], *, stream: object = None) -> array:
+def unflatten(a: array, /, axis: int, shape: Sequence[int], *, stream: StreamLike = None) -> array:
     """One axis as several, of the extents in `shape`; one of them may be -1 to be inferred.
 
     Errors: ValueError when the extents do not multiply to the axis' or there are none.
@@ -97,6 +102,8 @@ def unflatten(a: array, /, axis: int, shape: Sequence[int], *, stream: object = 
         >>> mx.unflatten(mx.zeros((2, 12)), 1, (3, -1)).shape
         (2, 3, 4)
     """
+    if stream is not None:
+        require_stream("unflatten", stream)
     a = require_array("unflatten", a)
     if len(integers("unflatten", shape, "shape")) == 0:
         raise ValueError("[unflatten] The shape to unflatten to cannot be empty.")
@@ -105,7 +112,7 @@ def unflatten(a: array, /, axis: int, shape: Sequence[int], *, stream: object = 
     return fresh(reshaped(a, (*a.shape[:place], *extents, *a.shape[place + 1 :])), a)
 
 
-def transpose(a: array, /, axes: Sequence[int] | None = None, *, stream: object = None) -> array:
+def transpose(a: array, /, axes: Sequence[int] | None = None, *, stream: StreamLike = None) -> array:
     """The array with its axes in another order: axis k of the result is axis axes[k]. None reverses them.
 
     Errors: ValueError unless every axis is named once.
@@ -114,6 +121,8 @@ def transpose(a: array, /, axes: Sequence[int] | None = None, *, stream: object 
         >>> mx.transpose(mx.zeros((2, 3, 4)), (2, 0, 1)).shape
         (4, 2, 3)
     """
+    if stream is not None:
+        require_stream("transpose", stream)
     a = require_array("transpose", a)
     if axes is None:
         return fresh(permute(a, tuple(range(len(a._node.shape) - 1, -1, -1))), a)
@@ -126,26 +135,30 @@ def transpose(a: array, /, axes: Sequence[int] | None = None, *, stream: object 
 permute_dims = transpose
 
 
-def matrix_transpose(a: array, /, *, stream: object = None) -> array:
+def matrix_transpose(a: array, /, *, stream: StreamLike = None) -> array:
     """The array with its last two axes exchanged. ValueError for fewer than two dimensions.
 
     Example:
         >>> mx.matrix_transpose(mx.zeros((2, 3, 4))).shape
         (2, 4, 3)
     """
+    if stream is not None:
+        require_stream("matrix_transpose", stream)
     a = require_array("matrix_transpose", a)
     if a.ndim < 2:
         raise ValueError(f"[matrix_transpose] Expected at least 2 dimensions, but the array has {a.ndim}.")
     return swapaxes(a, -1, -2)
 
 
-def swapaxes(a: array, /, axis1: int, axis2: int, *, stream: object = None) -> array:
+def swapaxes(a: array, /, axis1: int, axis2: int, *, stream: StreamLike = None) -> array:
     """The array with two axes exchanged.
 
     Example:
         >>> mx.swapaxes(mx.zeros((2, 3, 4)), 0, 2).shape
         (4, 3, 2)
     """
+    if stream is not None:
+        require_stream("swapaxes", stream)
     a = require_array("swapaxes", a)
     first = normalize_axis("swapaxes", integer("swapaxes", axis1, "axis1"), a.ndim)
     second = normalize_axis("swapaxes", integer("swapaxes", axis2, "axis2"), a.ndim)
@@ -167,7 +180,7 @@ def moveaxis(
     source: int | Sequence[int],
     destination: int | Sequence[int],
     *,
-    stream: object = None,
+    stream: StreamLike = None,
 ) -> array:
     """The array with axis `source` at the place `destination`, the others in order; or several axes.
 
@@ -177,6 +190,8 @@ def moveaxis(
         >>> mx.moveaxis(mx.zeros((2, 3, 4)), 0, -1).shape
         (3, 4, 2)
     """
+    if stream is not None:
+        require_stream("moveaxis", stream)
     a = require_array("moveaxis", a)
     starts = _places(source, "source", a.ndim)
     ends = _places(destination, "destination", a.ndim)
@@ -188,7 +203,7 @@ def moveaxis(
     return fresh(permute(a, tuple(order)), a)
 
 
-def squeeze(a: array, /, axis: int | Sequence[int] | None = None, *, stream: object = None) -> array:
+def squeeze(a: array, /, axis: int | Sequence[int] | None = None, *, stream: StreamLike = None) -> array:
     """The array without the given dimensions of extent 1; None drops all of them.
 
     Errors: ValueError for an axis of another extent.
@@ -197,6 +212,8 @@ def squeeze(a: array, /, axis: int | Sequence[int] | None = None, *, stream: obj
         >>> mx.squeeze(mx.zeros((1, 3, 1)), 0).shape
         (3, 1)
     """
+    if stream is not None:
+        require_stream("squeeze", stream)
     a = require_array("squeeze", a)
     if axis is None:
         dropped: Shape = tuple([place for place, extent in enumerate(a.shape) if extent == 1])
@@ -210,13 +227,15 @@ def squeeze(a: array, /, axis: int | Sequence[int] | None = None, *, stream: obj
     return fresh(reshaped(a, tuple([e for place, e in enumerate(a.shape) if place not in dropped])), a)
 
 
-def expand_dims(a: array, /, axis: int | Sequence[int] = 0, *, stream: object = None) -> array:
+def expand_dims(a: array, /, axis: int | Sequence[int] = 0, *, stream: StreamLike = None) -> array:
     """The array with new dimensions of extent 1 at the places `axis` of the result.
 
     Example:
         >>> mx.expand_dims(mx.zeros((2, 3)), (0, -1)).shape
         (1, 2, 3, 1)
     """
+    if stream is not None:
+        require_stream("expand_dims", stream)
     a = require_array("expand_dims", a)
     listed = one_or_more("expand_dims", axis, "axis")
     places = normalize_axes("expand_dims", listed, a.ndim + len(listed))
@@ -225,7 +244,7 @@ def expand_dims(a: array, /, axis: int | Sequence[int] = 0, *, stream: object = 
     return fresh(reshaped(a, tuple(shape)), a)
 
 
-def broadcast_to(a: ArrayLike, /, shape: Sequence[int], *, stream: object = None) -> array:
+def broadcast_to(a: ArrayLike, /, shape: Sequence[int], *, stream: StreamLike = None) -> array:
     """`a` repeated along new leading dimensions and those of extent 1, to `shape`.
 
     Errors: ValueError when the shapes do not fit or an extent is negative.
@@ -234,6 +253,8 @@ def broadcast_to(a: ArrayLike, /, shape: Sequence[int], *, stream: object = None
         >>> mx.broadcast_to(mx.array([1, 2]), (3, 2)).shape
         (3, 2)
     """
+    if stream is not None:
+        require_stream("broadcast_to", stream)
     operand = as_array("broadcast_to", a)
     target = integers("broadcast_to", shape, "shape")
     return fresh(broadcast_operand("broadcast_to", operand, target), operand)
@@ -252,13 +273,15 @@ def broadcast_operand(op: str, value: array, shape: Shape) -> array:
     return broadcast(value, shape)
 
 
-def broadcast_arrays(*arrays: array, stream: object = None) -> list[array]:
+def broadcast_arrays(*arrays: array, stream: StreamLike = None) -> list[array]:
     """The arrays, all broadcast to one shape.
 
     Example:
         >>> [a.shape for a in mx.broadcast_arrays(mx.zeros((3, 1)), mx.zeros(2))]
         [(3, 2), (3, 2)]
     """
+    if stream is not None:
+        require_stream("broadcast_arrays", stream)
     given = arrays[0] if len(arrays) == 1 and isinstance(arrays[0], (list, tuple)) else arrays
     operands = arrays_of("broadcast_arrays", given)
     if not operands:
@@ -280,13 +303,15 @@ def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
     return broadcast_all("broadcast_shapes", *listed)
 
 
-def flip(a: array, /, axis: int | Sequence[int] | None = None, *, stream: object = None) -> array:
+def flip(a: array, /, axis: int | Sequence[int] | None = None, *, stream: StreamLike = None) -> array:
     """The array backwards along the given axes; None stands for all.
 
     Example:
         >>> mx.flip(mx.array([1, 2, 3]))
         array([3, 2, 1], dtype=int32)
     """
+    if stream is not None:
+        require_stream("flip", stream)
     a = require_array("flip", a)
     if axis is None:
         places = tuple(range(a.ndim))
@@ -311,44 +336,64 @@ def _at_least(arrays: Sequence[array], op: str, rank: int) -> Any:
     return found[0] if len(found) == 1 and given is arrays else found
 
 
-def atleast_1d(*arys: array, stream: object = None) -> array | list[array]:
+@overload
+def atleast_1d(a: array, /, *, stream: StreamLike = None) -> array: ...
+@overload
+def atleast_1d(*arys: array, stream: StreamLike = None) -> list[array]: ...
+def atleast_1d(*arys: array, stream: StreamLike = None) -> array | list[array]:
     """The arrays with at least one dimension: one array, or a list for several.
 
     Example:
         >>> mx.atleast_1d(mx.array(5)).shape
         (1,)
     """
+    if stream is not None:
+        require_stream("atleast_1d", stream)
     found: array | list[array] = _at_least(arys, "atleast_1d", 1)
     return found
 
 
-def atleast_2d(*arys: array, stream: object = None) -> array | list[array]:
+@overload
+def atleast_2d(a: array, /, *, stream: StreamLike = None) -> array: ...
+@overload
+def atleast_2d(*arys: array, stream: StreamLike = None) -> list[array]: ...
+def atleast_2d(*arys: array, stream: StreamLike = None) -> array | list[array]:
     """The arrays with at least two dimensions, a vector as a row: one array, or a list for several.
 
     Example:
         >>> mx.atleast_2d(mx.zeros(5)).shape
         (1, 5)
     """
+    if stream is not None:
+        require_stream("atleast_2d", stream)
     found: array | list[array] = _at_least(arys, "atleast_2d", 2)
     return found
 
 
-def atleast_3d(*arys: array, stream: object = None) -> array | list[array]:
+@overload
+def atleast_3d(a: array, /, *, stream: StreamLike = None) -> array: ...
+@overload
+def atleast_3d(*arys: array, stream: StreamLike = None) -> list[array]: ...
+def atleast_3d(*arys: array, stream: StreamLike = None) -> array | list[array]:
     """The arrays with at least three dimensions, (n,) as (1, n, 1) and (m, n) as (m, n, 1).
 
     Example:
         >>> mx.atleast_3d(mx.zeros(5)).shape
         (1, 5, 1)
     """
+    if stream is not None:
+        require_stream("atleast_3d", stream)
     found: array | list[array] = _at_least(arys, "atleast_3d", 3)
     return found
 
 
-def positive(a: array, /, *, stream: object = None) -> array:
+def positive(a: array, /, *, stream: StreamLike = None) -> array:
     """`a` itself, as a new handle.
 
     Example:
         >>> mx.positive(mx.array(3))
         array(3, dtype=int32)
     """
+    if stream is not None:
+        require_stream("positive", stream)
     return wrap(operand("positive", a, "a")._node)

@@ -11,9 +11,18 @@ import os
 import platform
 import threading
 
+from tarry.base.errors import type_name
+
 
 class DeviceType(enum.Enum):
-    """The kinds of devices there are names for."""
+    """The kinds of devices there are names for: `cpu`, and `gpu`, of which there is none.
+
+    A kind equals the first device of its own.
+
+    Example:
+        >>> cpu, cpu == Device(cpu)
+        (DeviceType.cpu, True)
+    """
 
     cpu = 0
     gpu = 1
@@ -74,15 +83,23 @@ class Device:
 
 
 class Stream:
-    """A queue of work on a device. Work runs when it is evaluated, in order, whatever its stream."""
+    """A queue of work on a device. Work runs when it is evaluated, in order, whatever its stream.
+
+    Streams are made by `new_stream` and its like, and equal if device and number do. TypeError when the
+    class is called.
+
+    Example:
+        >>> new_stream(cpu) == default_stream(cpu)
+        False
+    """
 
     __slots__ = ("_device", "_index")
 
     _device: Device
     _index: int
 
-    def __init__(self) -> None:
-        raise TypeError("[Stream] Streams are made by new_stream.")
+    def __init__(self, *_: object, **__: object) -> None:
+        raise TypeError(f"[{type(self).__name__}] Streams are made by functions like mx.new_stream.")
 
     @property
     def device(self) -> Device:
@@ -101,7 +118,12 @@ class Stream:
 
 
 class ThreadLocalStream(Stream):
-    """A stream that stands for one of its own in every thread."""
+    """A stream that stands for one of its own in every thread, made by `new_thread_local_stream`.
+
+    Example:
+        >>> isinstance(new_thread_local_stream(cpu), Stream)
+        True
+    """
 
     __slots__ = ()
 
@@ -124,6 +146,9 @@ _counter = [0]
 _lock = threading.Lock()
 
 StreamOrDevice = Stream | Device | DeviceType
+# What parameters `device` and `stream` take.
+DeviceLike = Device | DeviceType | None
+StreamLike = Stream | Device | DeviceType | None
 
 
 def _require_cpu(op: str, device: object) -> None:
@@ -138,6 +163,24 @@ def require_device(op: str, device: object) -> None:
     """Where an array is to be: None or the CPU. TypeError for what is no device, ValueError for a GPU."""
     if device is not None:
         _require_cpu(op, device)
+
+
+def require_stream(op: str, stream: object) -> None:
+    """What an operation is to run on, if it was given: a stream, or the CPU, which has one.
+
+    TypeError for what is neither, ValueError for a GPU, IndexError for a second CPU.
+    """
+    if stream is None or isinstance(stream, Stream):
+        return
+    if not isinstance(stream, (Device, DeviceType)):
+        shown = repr(stream) if isinstance(stream, (bool, int, float, str)) else "a value"
+        raise TypeError(
+            f"[{op}] incompatible function arguments: expected a Stream, a Device, a DeviceType or None "
+            f"for stream, not {shown} of type {type_name(stream)}."
+        )
+    _require_cpu(op, stream)
+    if isinstance(stream, Device) and stream != cpu:
+        raise IndexError(f"[{op}] There is no {stream!r}: the only device is {Device(cpu)!r}.")
 
 
 def default_device() -> Device:
@@ -224,7 +267,15 @@ def clear_streams() -> None:
 
 
 class StreamContext:
-    """Puts a stream or device in force between `__enter__` and `__exit__`."""
+    """Puts a stream or device in force between `__enter__` and `__exit__`; `stream` makes one.
+
+    Errors: TypeError for what is neither, ValueError for a GPU.
+
+    Example:
+        >>> with StreamContext(cpu):
+        ...     default_device()
+        Device(cpu, 0)
+    """
 
     __slots__ = ("_chosen", "_previous")
 
@@ -258,5 +309,4 @@ def stream(s: StreamOrDevice) -> StreamContext:
 
 def synchronize(stream: StreamOrDevice | None = None) -> None:
     """Wait for the work of a stream: it is done, because evaluation returns only then."""
-    if stream is not None and not isinstance(stream, Stream):
-        _require_cpu("synchronize", stream)
+    require_stream("synchronize", stream)

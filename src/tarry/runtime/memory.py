@@ -26,6 +26,8 @@ SPARE_BYTES = 64
 # wastes.
 _SHARED_CLASS_BYTES = 64 * 1024
 _LARGEST_REQUEST = 1 << 62
+# For so much the system is asked before: Linux promises memory it does not have, and ends the process later.
+_CHECKED_BYTES = 1 << 30
 
 
 # A processor tells a load from an earlier store by the low 12 bits of the address: where operand and result
@@ -273,6 +275,10 @@ class Allocator:
         """Fresh memory. NumPy's allocation asks the kernel for huge pages on Linux and works everywhere."""
         if nbytes > _LARGEST_REQUEST:
             raise self._out_of_memory(nbytes)
+        if capacity >= _CHECKED_BYTES and capacity > available_memory():
+            self.clear_cache()
+            if capacity > available_memory():
+                raise self._out_of_memory(nbytes)
         period = ALIGNMENT if capacity < _SPREAD_BYTES else PERIOD
         room = capacity + period + SPARE_BYTES
         try:
@@ -362,6 +368,18 @@ def total_memory() -> int:
     except (OSError, ValueError):
         pass
     return total
+
+
+def available_memory() -> int:
+    """The bytes that the system could give now; where it does not say, more than anybody asks for."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            for line in file:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) << 10
+    except (OSError, ValueError):
+        pass
+    return _LARGEST_REQUEST
 
 
 def _physical_memory() -> int:

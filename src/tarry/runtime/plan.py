@@ -243,7 +243,14 @@ class StepTable:
         except IndexError:
             frame = _Frame(self._row_template, self._slot_template, self._slot_starts)
         try:
-            self._bind(frame, addresses, values)
+            if values is not None and frame.bound is not values:
+                self._write_values(frame, values)
+            if self._few_pointers is not None:
+                cells = frame.cells
+                for position, buffer, offset in self._few_pointers:
+                    cells[position] = addresses[buffer] + offset
+            elif self._pointer_patches is not None:
+                self._write_pointers(frame, addresses, values)
             for segment in self.segments:
                 if segment.host is None:
                     pool.run(frame.address + segment.start * STEP_BYTES, segment.count)
@@ -253,28 +260,25 @@ class StepTable:
             self._frames.append(frame)
         counters.kernels_run += self.kernel_count
 
-    def _bind(self, frame: _Frame, addresses: Addresses, values: IntArray | None) -> None:
-        if values is not None and frame.bound is not values:
-            frame.bound = values
-            if self._value_patches is not None:
-                positions, sources = self._value_patches
-                frame.slots[positions] = values[sources]
-            if self._chunk_patches is not None:
-                positions, sources = self._chunk_patches
-                frame.rows[positions] = values[sources]
-        if self._few_pointers is not None:
-            cells = frame.cells
-            for position, buffer, offset in self._few_pointers:
-                cells[position] = addresses[buffer] + offset
-        elif self._pointer_patches is not None:
-            positions, sources = self._pointer_patches
-            pointers = np.array(addresses, np.int64)[sources]
-            if self._byte_offsets is not None:
-                pointers += self._byte_offsets
-                if self._offset_patches is not None and values is not None:
-                    offset_positions, offset_sources = self._offset_patches
-                    pointers[offset_positions] += values[offset_sources]
-            frame.slots[positions] = pointers
+    def _write_values(self, frame: _Frame, values: IntArray) -> None:
+        frame.bound = values
+        if self._value_patches is not None:
+            positions, sources = self._value_patches
+            frame.slots[positions] = values[sources]
+        if self._chunk_patches is not None:
+            positions, sources = self._chunk_patches
+            frame.rows[positions] = values[sources]
+
+    def _write_pointers(self, frame: _Frame, addresses: Addresses, values: IntArray | None) -> None:
+        assert self._pointer_patches is not None
+        positions, sources = self._pointer_patches
+        pointers = np.array(addresses, np.int64)[sources]
+        if self._byte_offsets is not None:
+            pointers += self._byte_offsets
+            if self._offset_patches is not None and values is not None:
+                offset_positions, offset_sources = self._offset_patches
+                pointers[offset_positions] += values[offset_sources]
+        frame.slots[positions] = pointers
 
     def _too_few(self, addresses: Addresses, values: IntArray | None) -> ValueError:
         given = 0 if values is None else len(values)

@@ -34,6 +34,7 @@ from tarry.engine.keying import record
 from tarry.graph.array import array
 from tarry.graph.node import Node
 from tarry.graph.subgraph import Expanded
+from tarry.graph.tracing import run_lock
 from tarry.graph.walk import print_graph
 from tarry.loops.text import print_kernel
 
@@ -71,7 +72,8 @@ def explain_levels(function: Callable[..., Any], *args: Any, target: str = "avx2
     _evaluate_arrays(args)
     result = function(*args)
     outputs = [leaf._node for leaf in trees.leaves([result]) if isinstance(leaf, array)]
-    recorded = record([node for node in outputs if node.storage is None])
+    with run_lock:
+        recorded = record([node for node in outputs if node.storage is None])
     if not recorded.nodes:
         raise ExplainError("[explain] The function recorded nothing: its result needs no computation.")
     found = {"graph": print_graph(outputs)}

@@ -119,7 +119,6 @@ class CustomOutput(View):
     """
 
     name = "CustomOutput"
-    shaped = False
     __slots__ = ("call", "number")
 
     def __init__(self, call: CustomCall, number: int) -> None:

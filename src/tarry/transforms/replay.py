@@ -16,12 +16,12 @@ from tarry.base.dtypes import Dtype
 from tarry.base.errors import UserCall, user_call
 from tarry.base.shapes import Shape
 from tarry.graph.array import array, wrap
-from tarry.graph.node import Node
+from tarry.graph.node import Node, next_serial
 from tarry.graph.primitive import Primitive
 from tarry.graph.subgraph import Invocation, Output, Subgraph, make_outputs
 from tarry.graph.tracing import forbid_evaluation, is_transforming
 from tarry.graph.walk import unevaluated
-from tarry.ops.build import count_recorded
+from tarry.ops.build import bound_recording
 from tarry.transforms.recording import CustomOutput
 
 Parameters = ParamSpec("Parameters")
@@ -82,6 +82,8 @@ class Replay:
             node.dtype = dtype
             node.storage = None
             node.call = None
+            node.serial = next_serial()
+            node.stamp = 0
             nodes.append(node)
         if self.checked:
             here = user_call()
@@ -89,11 +91,11 @@ class Replay:
                 nodes[number].call = UserCall(name, here.file, here.line)
         if self.kind is None:
             result = wrap(nodes[self.outputs[0]])
-            count_recorded(len(self.steps), result)
+            bound_recording(result)
             return result
         results = [wrap(nodes[number]) for number in self.outputs]
         if results:
-            count_recorded(len(self.steps), results[0])
+            bound_recording(results[0])
         return results if self.kind is list else tuple(results)
 
 
@@ -246,5 +248,5 @@ def record_as_one(
     invocation = whole.subgraph.invoke(nodes)
     made = [wrap(node) for node in make_outputs(invocation, 0, whole.count)]
     if made:
-        count_recorded(1, made[0])
+        bound_recording(made[0])
     return [made[place] if place >= 0 else arrays[-1 - place] for place in whole.places]
