@@ -61,9 +61,7 @@ class NativeProduct:
 _lock = threading.RLock()
 _kernels: dict[str, NativeKernel] = {}
 _products: dict[tuple[str, str], NativeProduct] = {}
-_sorts: dict[tuple[str, bool, bool], NativeSort] = {}
-_selections: dict[tuple[str, bool], NativeSort] = {}
-_depthwise: dict[str, NativeDepthwise] = {}
+_routines: dict[str, NativeRoutine] = {}
 _pool: ThreadPool | None = None
 _pool_module: LoadedModule | None = None
 
@@ -163,9 +161,8 @@ def _compile_product(spec: GemmSpec, prefix: str) -> LoadedModule:
     return make_or_load(f"matrix products {prefix}", make, symbols, background=True)
 
 
-class NativeSort:
-    """A compiled sort of rows of one dtype, or a selection, into values or into places: kernels in the order
-    of `symbols`."""
+class NativeRoutine:
+    """Kernels of one module that are the steps of a call, in the order of `symbols`."""
 
     __slots__ = ("_module", "symbols")
 
@@ -179,64 +176,44 @@ class NativeSort:
         return [self._module.addresses[symbol] for symbol in self.symbols]
 
 
-def native_sort(dtype: str, places: bool, in_parts: bool) -> NativeSort:
-    """The code that sorts rows of a dtype, whole ones or in parts; if it is new, it begins to compile."""
-    known = _sorts.get((dtype, places, in_parts))
-    if known is not None:
-        return known
-    symbols = sort_symbols(dtype, places, in_parts)
+def native_sort(dtype: str, places: bool, in_parts: bool) -> NativeRoutine:
+    """The code that sorts rows of a dtype, into values or places, whole ones or in parts."""
 
-    def make() -> Module:
+    def write() -> str:
         from tarry.codegen.sort import write_sort
 
-        return Module(write_sort(dtype, places, in_parts, Target.host()), symbols)
+        return write_sort(dtype, places, in_parts, Target.host())
 
-    module = make_or_load(" ".join(symbols), make, symbols, background=True)
-    return _sorts.setdefault((dtype, places, in_parts), NativeSort(symbols, module))
-
-
-class NativeDepthwise:
-    """The compiled depthwise convolutions of one dtype: kernels in the order of `symbols`."""
-
-    __slots__ = ("_module", "symbols")
-
-    def __init__(self, symbols: list[str], module: LoadedModule) -> None:
-        self.symbols = symbols
-        self._module = module
-
-    @property
-    def functions(self) -> list[int]:
-        """The addresses of the kernels; waits for their code."""
-        return [self._module.addresses[symbol] for symbol in self.symbols]
+    return _routine(sort_symbols(dtype, places, in_parts), write)
 
 
-def native_depthwise(dtype: str) -> NativeDepthwise:
-    """The code of depthwise convolutions of a dtype; if it is new, it begins to compile."""
-    known = _depthwise.get(dtype)
-    if known is not None:
-        return known
-    symbols = depthwise_symbols(dtype)
+def native_selection(dtype: str, places: bool) -> NativeRoutine:
+    """The code that selects in rows of a dtype, values or places."""
 
-    def make() -> Module:
-        from tarry.codegen.depthwise import write_depthwise
-
-        return Module(write_depthwise(dtype, Target.host()), symbols)
-
-    module = make_or_load(" ".join(symbols), make, symbols, background=True)
-    return _depthwise.setdefault(dtype, NativeDepthwise(symbols, module))
-
-
-def native_selection(dtype: str, places: bool) -> NativeSort:
-    """The code that selects in rows of a dtype; if it is new, it begins to compile."""
-    known = _selections.get((dtype, places))
-    if known is not None:
-        return known
-    symbols = selection_symbols(dtype, places)
-
-    def make() -> Module:
+    def write() -> str:
         from tarry.codegen.selection import write_selection
 
-        return Module(write_selection(dtype, places, Target.host()), symbols)
+        return write_selection(dtype, places, Target.host())
 
-    module = make_or_load(" ".join(symbols), make, symbols, background=True)
-    return _selections.setdefault((dtype, places), NativeSort(symbols, module))
+    return _routine(selection_symbols(dtype, places), write)
+
+
+def native_depthwise(dtype: str) -> NativeRoutine:
+    """The code of depthwise convolutions of a dtype."""
+
+    def write() -> str:
+        from tarry.codegen.depthwise import write_depthwise
+
+        return write_depthwise(dtype, Target.host())
+
+    return _routine(depthwise_symbols(dtype), write)
+
+
+def _routine(symbols: list[str], write: Callable[[], str]) -> NativeRoutine:
+    """The code with these symbols; if it is new, it begins to compile."""
+    name = " ".join(symbols)
+    known = _routines.get(name)
+    if known is not None:
+        return known
+    module = make_or_load(name, lambda: Module(write(), symbols), symbols, background=True)
+    return _routines.setdefault(name, NativeRoutine(symbols, module))

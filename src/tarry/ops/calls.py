@@ -126,6 +126,22 @@ class Call(Primitive):
         return f"{self.name}({', '.join(map(str, self.params()))})"
 
 
+class FlatCall(Call):
+    """A call whose results stay the same where inputs change a little, such as places: derivatives are 0."""
+
+    __slots__ = ()
+
+    def pull_back(
+        self, inputs: Sequence[array], results: Sequence[array], cotangents: Sequence[array | None]
+    ) -> Sequence[array | None]:
+        return [None] * len(inputs)
+
+    def push_forward(
+        self, inputs: Sequence[array], results: Sequence[array], tangents: Sequence[array | None]
+    ) -> Sequence[array | None]:
+        return [None] * len(results)
+
+
 def call(primitive: Call, *inputs: array) -> list[array]:
     """All results of a call."""
     where = _call_of(primitive)

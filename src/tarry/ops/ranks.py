@@ -15,7 +15,7 @@ import numpy as np
 from tarry.base.dtypes import uint32
 from tarry.graph.array import array
 from tarry.ops.build import build
-from tarry.ops.calls import Call, NumPyArray, ResultType
+from tarry.ops.calls import Call, FlatCall, NumPyArray, ResultType
 from tarry.ops.layout import contiguous
 from tarry.ops.selection import stop_gradient
 from tarry.ops.taking import pulled_along_axis, take_along_axis
@@ -88,7 +88,7 @@ class Select(_Selection):
         return [None if tangent is None else take_along_axis(tangent, self._places(inputs[0]), -1)]
 
 
-class ArgSelect(_Selection):
+class ArgSelect(_Selection, FlatCall):
     """The places of a selection."""
 
     name = "ArgSelect"
@@ -102,16 +102,6 @@ class ArgSelect(_Selection):
         self, inputs: Sequence[NumPyArray], outputs: Sequence[NumPyArray | None]
     ) -> Sequence[NumPyArray]:
         return [self.places(inputs[0]).astype(np.uint32)]
-
-    def pull_back(
-        self, inputs: Sequence[array], results: Sequence[array], cotangents: Sequence[array | None]
-    ) -> Sequence[array | None]:
-        return [None]
-
-    def push_forward(
-        self, inputs: Sequence[array], results: Sequence[array], tangents: Sequence[array | None]
-    ) -> Sequence[array | None]:
-        return [None]
 
 
 def select_values(rows: array, rank: int, count: int) -> array:

@@ -16,7 +16,7 @@ from tarry.base.shapes import normalize_axis, size_of
 from tarry.graph.array import array
 from tarry.ops.arguments import arrays_of, integer, word, wrong_type
 from tarry.ops.arithmetic import add, floor_divide, multiply, subtract
-from tarry.ops.calls import Call, NumPyArray, ResultType, call
+from tarry.ops.calls import Call, FlatCall, NumPyArray, ResultType, call
 from tarry.ops.comparison import isnan, less, less_equal, logical_and, logical_not, logical_or
 from tarry.ops.elementwise import cast, constant, require_array
 from tarry.ops.joining import stack
@@ -66,7 +66,7 @@ class Sort(Call):
         return [None if tangent is None else take_along_axis(tangent, _places(inputs[0]), -1)]
 
 
-class ArgSort(Call):
+class ArgSort(FlatCall):
     """The places of the values of every row in ascending order; equal ones keep their order."""
 
     name = "ArgSort"
@@ -80,16 +80,6 @@ class ArgSort(Call):
         self, inputs: Sequence[NumPyArray], outputs: Sequence[NumPyArray | None]
     ) -> Sequence[NumPyArray]:
         return [np.argsort(inputs[0], axis=-1, kind="stable").astype(np.uint32)]
-
-    def pull_back(
-        self, inputs: Sequence[array], results: Sequence[array], cotangents: Sequence[array | None]
-    ) -> Sequence[array | None]:
-        return [None]
-
-    def push_forward(
-        self, inputs: Sequence[array], results: Sequence[array], tangents: Sequence[array | None]
-    ) -> Sequence[array | None]:
-        return [None]
 
 
 def _places(rows: array) -> array:
