@@ -205,3 +205,29 @@ def test_threads_differentiate_at_the_same_time():
     for thread in threads:
         thread.join()
     assert not failures
+
+
+def test_outputs_recorded_before_an_input_are_computed_once() -> None:
+    """`hidden` and what reads it are older than `late`, which the recorded gradient takes as an input."""
+    outer = mx.array([1.0, 2.0, 3.0])
+
+    def function(w: mx.array) -> tuple[mx.array, mx.array, mx.array]:
+        hidden = mx.exp(w * 2)
+        beside = hidden * 3
+        late = mx.sin(outer * 5)
+        return (hidden * late).sum(), hidden, beside
+
+    w = mx.array([0.1, 0.2, 0.3])
+    values = np.exp(2 * np.array(w))
+    weights = np.sin(5 * np.array(outer))
+    for number in range(4):
+        (loss, hidden, beside), gradient = mx.value_and_grad(function)(w)
+        if number % 2:
+            mx.eval(beside)
+        mx.eval(loss, gradient)
+        # Somebody holds it, so it is an output of the recorded gradient.
+        assert hidden._node.storage is not None
+        np.testing.assert_allclose(np.array(hidden), values, rtol=1e-6)
+        np.testing.assert_allclose(np.array(beside), 3 * values, rtol=1e-6)
+        np.testing.assert_allclose(loss.item(), (values * weights).sum(), rtol=1e-5)
+        np.testing.assert_allclose(np.array(gradient), 2 * values * weights, rtol=1e-5)

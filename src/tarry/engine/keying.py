@@ -17,6 +17,7 @@ from tarry.graph.node import Node
 from tarry.graph.primitive import Scalar
 from tarry.graph.references import OWN_IN_LOOP, OWN_IN_MAP, OWN_OF_ATTRIBUTE
 from tarry.graph.subgraph import Expanded, Invocation
+from tarry.graph.walk import unevaluated
 from tarry.ops.elementwise import Constant
 
 # References to a node that asking for the count holds: the list of nodes besides those of the loop.
@@ -82,6 +83,10 @@ class Recorded:
         )
 
 
+class _OutOfOrder(Exception):
+    """Serial numbers do not say in which order the nodes must run."""
+
+
 def record(requested: Sequence[Node], donate: bool = False) -> Recorded:
     """Key and arguments of what has to run for the requested nodes. The caller holds `run_lock`.
 
@@ -90,6 +95,13 @@ def record(requested: Sequence[Node], donate: bool = False) -> Recorded:
     Wanted are the requested nodes and those that someone outside the graph holds: an array the user still
     has a handle on, or an unevaluated graph that shares a part with this one.
     """
+    try:
+        return _record(requested, donate, True)
+    except _OutOfOrder:
+        return _record(requested, donate, False)
+
+
+def _record(requested: Sequence[Node], donate: bool, by_serial: bool) -> Recorded:
     # Every evaluation comes by here, often with its code out of the caches, where a call costs a microsecond:
     # few calls.
     stamp = next_stamp()
@@ -129,9 +141,12 @@ def record(requested: Sequence[Node], donate: bool = False) -> Recorded:
                 _write_strides(shape, storage.strides, recorded, parts)
     # Who holds a node wants its value, and who holds a leaf keeps its buffer.
     node = source = storage = None  # type: ignore[assignment]
-    nodes.sort(key=_serial_of)
+    if by_serial:
+        nodes.sort(key=_serial_of)
+    else:
+        nodes[:] = unevaluated(nodes)
     parts.append(_SECTION)
-    updates = _number(recorded, parts, shapes, stamp)
+    updates = _number(recorded, parts, shapes, stamp, by_serial)
     recorded.edges = edges = [source.number for node in nodes for source in node.inputs]
     parts.append(_SECTION)
     parts += edges
@@ -144,7 +159,7 @@ def record(requested: Sequence[Node], donate: bool = False) -> Recorded:
 
 
 def _number(
-    recorded: Recorded, parts: list[int], shapes: dict[Shape, list[int]], stamp: int
+    recorded: Recorded, parts: list[int], shapes: dict[Shape, list[int]], stamp: int, by_serial: bool
 ) -> list[int] | None:
     """Number the nodes and write down what they do.
 
@@ -178,6 +193,8 @@ def _number(
             recorded.starts[number - 1] = len(recorded.arguments)
             recorded.arguments.extend(primitive.arguments)
         if kind is Invocation:
+            if by_serial and primitive.late:  # type: ignore[attr-defined]
+                raise _OutOfOrder
             recorded.scalars.extend(primitive.scalars)
             # Nothing here reads those that are not known yet, so that they may come last.
             for output in _living_outputs(node):

@@ -113,16 +113,20 @@ def _read_entries(entries: Sequence[Entry]) -> tuple[Shape, tuple[int, ...], tup
 
 
 class Invocation(Primitive):
-    """Applies a subgraph. `outputs` are the nodes made of its results, as long as somebody holds them."""
+    """Applies a subgraph. `outputs` are the nodes made of its results, as long as somebody holds them.
+
+    `late` says that one of them, or what reads it, may have been recorded before the invocation's inputs.
+    """
 
     name = "Invocation"
-    __slots__ = ("outputs", "subgraph")
+    __slots__ = ("late", "outputs", "subgraph")
 
     def __init__(self, subgraph: Subgraph) -> None:
         self.subgraph = subgraph
         self.arguments = subgraph.arguments
         self.key = subgraph.key
         self.outputs: list[weakref.ref[Node]] = []
+        self.late = False
 
     @property
     def scalars(self) -> tuple[Scalar, ...]:
@@ -201,9 +205,9 @@ def become_output(node: Node, invocation: Node, number: int) -> None:
     primitive = invocation.primitive
     assert isinstance(primitive, Invocation)
     with run_lock:
-        # What reads the node may have been recorded before the invocation's inputs: it stays as it is.
-        if node.storage is not None or node.serial < invocation.serial:
+        if node.storage is not None:
             return
+        primitive.late |= node.serial < invocation.serial
         node.primitive = _output(number)
         node.inputs = (invocation,)
         primitive.outputs.append(weakref.ref(node))

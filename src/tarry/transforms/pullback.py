@@ -159,7 +159,7 @@ def _dependents(outputs: Sequence[Node], sources: Sequence[Node]) -> list[Node] 
             if source in active:
                 depends = True
             elif source not in seen:
-                # As in engine.keying: the inputs are looked at again afterwards.
+                # The rest of the inputs is looked at again afterwards: cheaper than noting how far we are.
                 stack.append(node)
                 if len(inputs) > FEW_INPUTS:
                     stack.extend([source for source in inputs if source not in seen])
